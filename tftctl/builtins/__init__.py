@@ -1,0 +1,1 @@
+"""Built-in plugins: they import `tftctl.api` only, like any guest."""

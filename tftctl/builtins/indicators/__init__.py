@@ -1,0 +1,1 @@
+"""Built-in indicators, one family per file."""

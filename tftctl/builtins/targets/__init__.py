@@ -1,0 +1,1 @@
+"""Built-in targets (SEMANTICS L), one family per file."""

@@ -1,0 +1,118 @@
+"""The root command, the error boundary and the exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tftctl import __version__
+from tftctl.cli.output import emit_json, say
+from tftctl.core.errors import TftctlError
+
+INTERRUPTED = 130
+
+
+class _RootGroup(TyperGroup):
+    """Adds the commands of plugins, and loads plugins only when a name is not built in or help is asked."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        return found if found is not None else _plugin_commands(ctx).get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_plugin_commands(ctx))]
+
+
+app = typer.Typer(
+    name="tftctl",
+    cls=_RootGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"tftctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="The workspace; default: the nearest tftctl.toml upwards."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From raw K-lines to an audited multi-target Temporal Fusion Transformer."""
+    ctx.obj = workspace
+
+
+def _plugin_commands(ctx: Any) -> dict[str, Any]:
+    from tftctl.core.workspace import open_workspace
+    from tftctl.plugins import load_registry
+
+    try:
+        workspace = open_workspace(ctx.params.get("workspace"))
+    except TftctlError:
+        workspace = None
+    commands = load_registry(workspace).commands
+    return {name: typer.main.get_command(command) for name, command in commands.items()}
+
+
+def _register() -> None:
+    """Add the command groups. Their modules import nothing heavy: services are imported inside commands."""
+    from tftctl.cli import groups
+
+    groups.register(app)
+
+
+_register()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except TftctlError as error:
+        code = _fail(error.message, error.hint, error.exit_code, error.kind, arguments)
+    except typer.TyperException as error:
+        code = _fail(error.format_message(), _usage_hint(error), 2, "usage", arguments)
+    except (typer.Abort, KeyboardInterrupt):
+        code = _fail("interrupted", "", INTERRUPTED, "interrupted", arguments)
+    except OSError as error:
+        code = _fail(_os_error(error), "nothing was changed; see --debug for the place", 3, "data", arguments)
+    sys.stdout.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, hint: str, code: int, kind: str, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    if "--json" in arguments:
+        emit_json({"error": {"code": code, "kind": kind, "message": message, "hint": hint}})
+    say(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""))
+    return code
+
+
+def _usage_hint(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see: {context.command_path} --help" if context else "see: tftctl --help"
+
+
+def _os_error(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"

@@ -1,0 +1,9 @@
+"""Which command groups exist. Each module imports nothing heavy at its top."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add every group and top-level command to the root."""

@@ -1,0 +1,1 @@
+"""Vocabulary that every layer shares: errors, periods, names, records, configuration, the workspace."""

@@ -1,0 +1,84 @@
+"""`configs/features.yaml`: what `tftctl features build` makes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from tftctl.core.periods import parse_period
+from tftctl.core.records import Scale
+
+PeriodName = Annotated[str, BeforeValidator(parse_period)]
+
+
+class Strict(BaseModel):
+    """Base of every configuration model: an unknown key is a problem."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IndicatorEntry(BaseModel):
+    """An indicator and its parameters: `rsi`, or `{name: rsi, period: 28}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class TargetEntry(IndicatorEntry):
+    """A target, its horizon in bars (one number, or per period) and parameters."""
+
+    horizon: int | dict[PeriodName, int] | None = None
+
+
+def _entry(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Normaliser(Strict):
+    """Causal rolling normalisation with the statistics of the `window` valid bars before the current one."""
+
+    window: dict[PeriodName, Annotated[int, Field(ge=2)]]
+    columns: list[str]
+    clip: Annotated[float, Field(gt=0)] | None = 10.0
+
+
+class MacroSeries(Strict):
+    """How a macro series is dated (T6)."""
+
+    frequency: Annotated[str, Field(pattern=r"^[1-9]\d*(h|d|w|mo|q|y)$")]
+    stamp: Literal["start", "end"]
+    release_lag: Annotated[str, Field(pattern=r"^\d+(h|d)$")]
+    revised: bool = False
+
+
+class FeaturesConfig(Strict):
+    """The whole of `configs/features.yaml`; see DESIGN §7 for an example."""
+
+    periods: list[PeriodName] = ["1h", "4h", "1d"]
+    symbols: list[str] | None = None
+    calendar: dict[str, str] = {"*": "24x7"}
+    bar_delay: dict[str, Annotated[str, Field(pattern=r"^\d+(m|h|d)$")]] = {}
+    adjust: Literal["raw", "split", "total"] = "split"
+    max_fill_bars: Annotated[int, Field(ge=0)] = 3
+    extra_columns: dict[str, Scale] = {}
+    indicators: list[Annotated[IndicatorEntry, BeforeValidator(_entry)]] = []
+    targets: list[Annotated[TargetEntry, BeforeValidator(_entry)]] = []
+    context: dict[PeriodName, list[PeriodName]] = {"1h": ["4h", "1d"], "4h": ["1d"]}
+    context_features: list[str] = []
+    max_stale: Annotated[int, Field(ge=0)] = 1
+    normalise: dict[Literal["zscore", "minmax"], Normaliser] = {}
+    macro: dict[str, MacroSeries] = {}
+
+    @field_validator("context")
+    @classmethod
+    def _no_self_context(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for period, others in value.items():
+            if period in others:
+                raise ValueError(f"{period} cannot be its own context")
+        return value

@@ -1,0 +1,86 @@
+"""`configs/model_config.yaml`: data, network and optimisation of one training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tftctl.core.config.features import PeriodName, Strict
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class OneCycle(Strict):
+    """torch.optim.lr_scheduler.OneCycleLR, stepped per batch."""
+
+    pct_start: Fraction = 0.3
+    div_factor: Annotated[float, Field(gt=1)] = 25.0
+    final_div_factor: Annotated[float, Field(gt=1)] = 100.0
+
+
+class ModelConfig(Strict):
+    """The whole of `configs/model_config.yaml`; keys and defaults of DESIGN §7."""
+
+    data_path: int | str | None = None
+    periods: list[PeriodName] | None = None
+    symbols: list[str] | None = None
+    targets: Annotated[list[str], Field(min_length=1)] = ["target_logreturn", "target_binarytrend"]
+    losses: dict[str, str | dict[str, Any]] = {}
+    categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
+    reals: list[str] | None = None
+    time_idx: Literal["time_idx"] = "time_idx"
+    group_ids: list[Literal["symbol", "period"]] = ["symbol", "period"]
+    static_categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
+    static_reals: list[str] = []
+    x_categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
+    x_reals: list[str] | None = None
+    categories: dict[Literal["symbol", "period"], list[str]] = {}
+    unseen: Literal["exclude", "error"] = "exclude"
+    output_size: list[Positive] | None = None
+
+    max_encoder_length: Positive = 96
+    max_prediction_length: Literal[1] = 1
+    hidden_size: Positive = 256
+    hidden_continuous_size: Positive | None = None
+    lstm_layers: Positive = 2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    attention_head_size: Positive = 4
+
+    seed: int = 2025
+    batch_size: Positive = 256
+    max_epochs: Positive = 50
+    max_steps: Positive | None = None
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 1.5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    gradient_clip_val: Annotated[float, Field(ge=0)] = 0.5
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    num_workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    onecycle: OneCycle = OneCycle()
+    uncertainty: Literal["learned", "off"] = "learned"
+
+    val_mode: Literal["ratio", "days"] = "ratio"
+    val_ratio: Fraction = 0.15
+    val_days: Positive = 60
+    test_ratio: Fraction = 0.15
+    test_days: Positive = 60
+    embargo: Annotated[str, Field(pattern=r"^\d+(h|d)$")] = "0h"
+
+    resume_ckpt: None = None
+    warm_start_ckpt: None = None
+    monitor: str = "val_composite_score"
+    monitor_mode: Literal["min", "max"] = "max"
+    top_k: Annotated[int, Field(ge=0)] = 3
+    save_last: bool = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelConfig:
+        if self.hidden_size % self.attention_head_size:
+            raise ValueError("hidden_size must be a multiple of attention_head_size")
+        if self.val_mode == "ratio" and self.val_ratio + self.test_ratio >= 1:
+            raise ValueError("val_ratio and test_ratio leave nothing to train on")
+        if self.output_size is not None and len(self.output_size) != len(self.targets):
+            raise ValueError(f"output_size has {len(self.output_size)} entries for {len(self.targets)} targets")
+        return self

@@ -1,0 +1,213 @@
+"""The frozen records that plugins hand over (DESIGN §5). Importing this module imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+
+    Array = npt.NDArray[np.float64]
+    Columns = Mapping[str, Array]
+    Stages = Sequence[Mapping[str, pl.Expr]]
+
+Scale = Literal["free", "price", "volume"]
+Kind = Literal["regression", "binary"]
+
+
+class Params(BaseModel):
+    """Base of every parameter model: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One column of an indicator.
+
+    `scale`: `free` (a ratio, a return, an oscillator: comparable over symbols and time, an input by default),
+    `price` or `volume` (in units of the bars; enters the network only after local normalisation).
+    `first_valid` and `settle` override the indicator's own where its columns differ.
+    """
+
+    name: str
+    scale: Scale = "free"
+    first_valid: Callable[[Any], int] | None = None
+    settle: Callable[[Any], int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indicator:
+    """A pure function over one unbroken segment of one group's bars.
+
+    Exactly one of two forms:
+
+    - `kernel(columns, params)`: contiguous float64 arrays of shape (bars,) by input name -> float64 arrays of
+      shape (bars,) by output name. NaN where undefined; the engine turns NaN and everything before
+      `first_valid` into null.
+    - `expr(params)`: Polars expressions in stages. A stage maps a column name to an expression over the input
+      columns and the columns of earlier stages; names beginning with `_` are dropped at the end.
+
+    `inputs(params)` names the bar columns read. `first_valid(params)` is the index of the first bar with a
+    value, `settle(params)` the number of bars after which the start of the segment is forgotten to 1e-9 (F3).
+    `tolerance` is the relative difference that an incremental rebuild may show (0: bit for bit).
+    Raise `revision` when the same parameters give other numbers than before.
+    """
+
+    name: str
+    summary: str
+    outputs: tuple[Output, ...]
+    inputs: Callable[[Any], tuple[str, ...]]
+    params: type[Params] = Params
+    kernel: Callable[[Columns, Any], Columns] | None = None
+    expr: Callable[[Any], Stages] | None = None
+    first_valid: Callable[[Any], int] = lambda params: 0
+    settle: Callable[[Any], int] = lambda params: 0
+    scope: Literal["group"] = "group"
+    known: bool = False
+    tolerance: float = 0.0
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What a target may read at or before t (L1): bar columns, and how many bars back (t itself is 1)."""
+
+    columns: tuple[str, ...]
+    lookback: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpan:
+    """What a target kernel is told besides its parameters.
+
+    `horizon`: bars; `bars_per_year`: a constant of (calendar, period) (T2).
+    """
+
+    period: str
+    horizon: int
+    bars_per_year: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A label: a function of bars t+1..t+h, and of bars at or before t only through `yardstick` (SEMANTICS L).
+
+    Exactly one of `kernel(columns, params, span)` -> float64 array of shape (bars,), NaN where undefined, and
+    `expr(params, span)` -> stages as for `Indicator`, the last of which makes the column `label`. Both see one
+    unbroken segment; the engine itself blanks rows whose horizon is incomplete, broken or too thinly filled.
+    `horizon` maps periods to bars, `"*"` any other period. `outputs` is the number of columns, always 1 here.
+    `tail`: `fat` picks SmoothL1 as the default regression loss, `normal` MSE; `loss` names another.
+    """
+
+    name: str
+    summary: str
+    kind: Kind
+    horizon: Mapping[str, int]
+    inputs: tuple[str, ...]
+    unit: str
+    yardstick: Callable[[Any, LabelSpan], Yardstick | None] = lambda params, span: None
+    params: type[Params] = Params
+    kernel: Callable[[Columns, Any, LabelSpan], Array] | None = None
+    expr: Callable[[Any, LabelSpan], Stages] | None = None
+    loss: str | None = None
+    tail: Literal["fat", "normal"] = "normal"
+    revision: int = 1
+
+    def horizon_for(self, period: str) -> int | None:
+        """Default horizon in bars at `period`; None when the target has none there."""
+        return self.horizon.get(period, self.horizon.get("*"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """A loss of one head.
+
+    `factory(**options)` (or an import string `package.module:name`) returns a `torch.nn.Module` with
+
+    - `forward(raw, target, pos_weight) -> loss`: raw (N, outputs), target (N,), pos_weight (N,) or None (binary
+      heads only); unreduced loss (N,). Rows without a label are never passed in.
+    - `point(raw) -> (N,)`: the forecast: standardised value for regression, logit for binary.
+
+    `outputs(options)` is the number of raw outputs that the head needs.
+    """
+
+    name: str
+    summary: str
+    kinds: tuple[Kind, ...]
+    factory: str | Callable[..., Any]
+    outputs: Callable[[Mapping[str, Any]], int] = lambda options: 1
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInput:
+    """What a metric sees: one (target, period), unique origins, no missing truth.
+
+    prediction, truth: float64 (N,), probability and 0/1 for binary targets, standardised values for regression;
+    prediction_raw, truth_raw: the same in the target's unit. threshold: the stored decision threshold.
+    available_at: int64 ms (N,); symbol: (N,) strings.
+    """
+
+    prediction: Array
+    truth: Array
+    prediction_raw: Array
+    truth_raw: Array
+    threshold: float
+    available_at: Any
+    symbol: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A score of one (target, period). `factory` (or import string) returns a function MetricInput -> float.
+
+    It returns NaN when the data leave it undefined (a class is absent). `no_skill` is used where the
+    *predictions* leave it undefined (M5). `upper` None means unbounded.
+    """
+
+    name: str
+    summary: str
+    kinds: tuple[Kind, ...]
+    direction: Literal["higher", "lower"]
+    lower: float
+    upper: float | None
+    no_skill: float
+    factory: str | Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFrame:
+    """Bars or a macro series as a source delivers them, before any check.
+
+    `frame` (a Polars frame): bars have `timestamp` (int64 ms UTC, open time), open, high, low, close, volume and
+    extra columns; a macro series has `timestamp` and `value`. `extras` declares the scale of extra columns.
+    """
+
+    symbol: str
+    period: str
+    frame: pl.DataFrame
+    calendar: str = "24x7"
+    basis: Literal["raw", "split", "total"] = "raw"
+    extras: Mapping[str, Scale] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where bars or macro series come from. `fetch(params)` yields `SourceFrame`s; `sample` marks embedded data.
+
+    `planted`: names of columns that a synthetic source documents as predictive.
+    """
+
+    name: str
+    summary: str
+    provides: Literal["bars", "macro"]
+    fetch: Callable[[Any], Iterable[SourceFrame]]
+    params: type[Params] = Params
+    sample: bool = False
+    planted: tuple[str, ...] = ()
