@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-# (what, done, total): called by services as work advances
-Report = Callable[[str, int, int], None]
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A Report that shows nothing."""
+from tftctl.core.progress import Report, silent
 
 
 @contextmanager

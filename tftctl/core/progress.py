@@ -1,0 +1,12 @@
+"""How a service tells of its progress without knowing who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+# (what, done, total): called as work advances
+Report = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """A Report that shows nothing."""
