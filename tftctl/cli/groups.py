@@ -6,4 +6,7 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add every group and top-level command to the root."""
+    """Add every group and top-level command to the root, in the order in which a user meets them."""
+    from tftctl.cli import start
+
+    app.command("init")(start.init)
