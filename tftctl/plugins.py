@@ -32,6 +32,7 @@ BUILTINS = (
     "tftctl.builtins.indicators.volatility",
     "tftctl.builtins.indicators.volume",
     "tftctl.builtins.indicators.shape",
+    "tftctl.builtins.indicators.calendar",
     "tftctl.builtins.targets.returns",
     "tftctl.builtins.targets.risk",
     "tftctl.builtins.losses",

@@ -1,0 +1,65 @@
+"""Reference periods of series that are not bars: `1d`, `1w`, `1mo`, `1q`, `1y` (SEMANTICS T6)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tftctl.core.errors import UsageError
+from tftctl.core.periods import DAY_MS, HOUR_MS, WEEK_MS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Instants = npt.NDArray[np.int64]
+
+_FREQUENCY = re.compile(r"([1-9]\d*)(h|d|w|mo|q|y)")
+_FIXED_MS = {"h": HOUR_MS, "d": DAY_MS, "w": WEEK_MS}
+_MONTHS = {"mo": 1, "q": 3, "y": 12}
+_LAG = re.compile(r"(\d+)([hd])")
+
+
+def period_end(stamps: Instants, frequency: str, stamp: str) -> Instants:
+    """End of the reference period of each stamp (ms UTC). `stamp` says whether it dates the start or the end.
+
+    A series stamped at the end is stamped with its last day (or hour), which has to be over.
+    """
+    count, unit = _parse(frequency)
+    if stamp == "end":
+        return stamps + (HOUR_MS if unit == "h" else DAY_MS)
+    return _later(stamps, count, unit)
+
+
+def next_release(instants: Instants, frequency: str) -> Instants:
+    """One reference period after each instant; -1 (nothing known) stays -1."""
+    import numpy as np
+
+    count, unit = _parse(frequency)
+    return np.where(instants < 0, -1, _later(instants, count, unit))
+
+
+def lag_ms(text: str) -> int:
+    """`28d` or `16h` in milliseconds. Raises UsageError."""
+    match = _LAG.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is not a lag", "write it like 28d or 16h")
+    return int(match[1]) * _FIXED_MS[match[2]]
+
+
+def _later(instants: Instants, count: int, unit: str) -> Instants:
+    import numpy as np
+
+    if unit in _FIXED_MS:
+        return instants + count * _FIXED_MS[unit]
+    months = instants.astype("datetime64[ms]").astype("datetime64[M]")
+    within = instants - months.astype("datetime64[ms]").astype(np.int64)
+    later = (months + count * _MONTHS[unit]).astype("datetime64[ms]").astype(np.int64)
+    return later + within
+
+
+def _parse(frequency: str) -> tuple[int, str]:
+    match = _FREQUENCY.fullmatch(frequency)
+    if match is None:
+        raise UsageError(f"{frequency!r} is not a frequency", "write it like 1d, 1w, 1mo, 1q or 1y")
+    return int(match[1]), match[2]

@@ -1,0 +1,1 @@
+"""Running indicators and targets over bars, normalising, fusing periods and macro series."""
