@@ -1,0 +1,205 @@
+"""Writing frames as Parquet segments."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from tftctl.core.times import now_ms
+from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, match
+from tftctl.store.layout import segment_folder
+from tftctl.store.manifest import Kind, Part, Segment
+from tftctl.store.rowhash import RowHash, hash_rows, total
+from tftctl.store.storage import Storage, writing
+
+ROW_GROUP_ROWS = 20_480
+BLOCK_ROWS = 8 * ROW_GROUP_ROWS
+SEGMENT_ROWS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a segment belongs: its table and period, its kind and its sequence number."""
+
+    table: str
+    period: str
+    kind: Kind = "base"
+    sequence: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.period}"
+
+
+def write_segments(storage: Storage, place: Place, frames: Iterable[pl.DataFrame]) -> Iterator[Segment]:
+    """Write sorted frames, a few row groups at a time, and yield each segment once it is in place.
+
+    All frames get the columns and types of the first. Frames without any row make one segment without rows, no frame
+    makes none. Raises StoreError for rows out of order.
+    """
+    writer: _SegmentWriter | None = None
+    try:
+        for block in _blocks(_checked(frames, place)):
+            if writer is not None and writer.rows + block.height > SEGMENT_ROWS:
+                yield writer.finish()
+                writer = None
+            writer = writer or _SegmentWriter(storage, place, block)
+            writer.write(block)
+        if writer is not None:
+            yield writer.finish()
+    except BaseException:
+        if writer is not None:
+            writer.abandon()
+        raise
+
+
+def part_of(columns: Mapping[str, str], segments: Iterable[Segment]) -> Part:
+    """What a reader sees of base segments alone."""
+    groups: Counter[str] = Counter()
+    row_hash = RowHash()
+    for segment in segments:
+        groups.update(segment.groups)
+        row_hash += RowHash.parse(segment.row_hash)
+    return Part(dict(columns), dict(groups), row_hash)
+
+
+def count_groups(frame: pl.DataFrame) -> dict[str, int]:
+    """Rows per symbol, in the order of the symbols."""
+    return dict(frame.group_by("symbol").len().sort("symbol").iter_rows())
+
+
+def _checked(frames: Iterable[pl.DataFrame], place: Place) -> Iterator[pl.DataFrame]:
+    columns: dict[str, str] | None = None
+    last: tuple[str, int] | None = None
+    for frame in frames:
+        shaped = conform(frame, place.period, str(place))
+        columns = columns or column_types(shaped)
+        shaped = match(shaped, columns, str(place))
+        check_sorted(shaped, last, str(place))
+        if shaped.height:
+            last = shaped.select(SORT_KEY).row(-1)
+        yield shaped
+
+
+def _blocks(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in blocks of whole row groups, whatever the sizes of the frames; the last block is the rest."""
+    waiting: list[pl.DataFrame] = []
+    rows, yielded = 0, False
+    for frame in frames:
+        waiting.append(frame)
+        rows += frame.height
+        if rows >= BLOCK_ROWS:
+            merged = pl.concat(waiting)
+            whole = rows - rows % ROW_GROUP_ROWS
+            for start in range(0, whole, BLOCK_ROWS):
+                yield merged.slice(start, min(BLOCK_ROWS, whole - start))
+            waiting, rows, yielded = [merged.slice(whole)], rows - whole, True
+    if rows or (waiting and not yielded):
+        yield pl.concat(waiting)
+
+
+class _Sink:
+    """A new file that counts and hashes what is written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = io.BufferedWriter(io.FileIO(path, "xb"))
+        self._sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def write(self, content: Any) -> int:
+        written = self._file.write(content)
+        self._sha256.update(content)
+        self.bytes += written
+        return written
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass
+class _Tally:
+    rows: int = 0
+    groups: Counter[str] = field(default_factory=Counter)
+    first: int | None = None
+    last: int | None = None
+    row_hash: RowHash = field(default_factory=RowHash)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        if frame.is_empty():
+            return
+        low, high = frame.select(pl.col("timestamp").min().alias("low"), pl.col("timestamp").max().alias("high")).row(0)
+        self.rows += frame.height
+        self.groups.update(count_groups(frame))
+        self.first = low if self.first is None else min(self.first, low)
+        self.last = high if self.last is None else max(self.last, high)
+        self.row_hash += total(hash_rows(frame))
+
+
+class _SegmentWriter:
+    """One segment under way: a temporary file outside every glob, renamed when it is whole."""
+
+    def __init__(self, storage: Storage, place: Place, first: pl.DataFrame) -> None:
+        self._storage, self._place = storage, place
+        self._id = f"{now_ms():012x}-{secrets.token_hex(5)}"
+        self._temporary = storage.staging / f"{self._id}.parquet"
+        self._tally = _Tally()
+        with writing(storage.staging):
+            self._sink = _Sink(self._temporary)
+        texts = [name for name, dtype in first.schema.items() if dtype == pl.String]
+        self._parquet = pq.ParquetWriter(
+            self._sink, first.clear().to_arrow().schema, compression="zstd", compression_level=1, use_dictionary=texts
+        )
+
+    @property
+    def rows(self) -> int:
+        return self._tally.rows
+
+    def write(self, frame: pl.DataFrame) -> None:
+        with writing(self._storage.staging):
+            self._parquet.write_table(frame.to_arrow(), row_group_size=ROW_GROUP_ROWS)
+        self._tally.add(frame)
+
+    def finish(self) -> Segment:
+        path = f"{segment_folder(self._place.table, self._place.period)}/{self._id}.parquet"
+        with writing(self._storage.staging):
+            self._parquet.close()
+            self._sink.sync()
+            self._sink.close()
+            self._storage.write_if_absent(path, self._temporary)
+        tally = self._tally
+        return Segment(
+            id=self._id, path=path, period=self._place.period, kind=self._place.kind, sequence=self._place.sequence,
+            rows=tally.rows, groups=dict(tally.groups), first=tally.first, last=tally.last, bytes=self._sink.bytes,
+            sha256=self._sink.sha256, row_hash=str(tally.row_hash),
+        )  # fmt: skip
+
+    def abandon(self) -> None:
+        self._sink.close()
+        self._temporary.unlink(missing_ok=True)

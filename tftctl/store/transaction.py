@@ -1,0 +1,209 @@
+"""One change of the store: any number of tables, committed once or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+import polars as pl
+
+from tftctl.core.errors import StoreError
+from tftctl.core.times import iso, now_ms
+from tftctl.store.changes import really_changed, replaced_part
+from tftctl.store.compaction import compact, is_due, untouched
+from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, match
+from tftctl.store.layout import manifest_name
+from tftctl.store.manifest import Manifest, Segment, Table, encode
+from tftctl.store.scan import scan_segments
+from tftctl.store.segments import Place, part_of, write_segments
+from tftctl.store.snapshot import Snapshot
+from tftctl.store.storage import Storage, writing
+
+
+class Transaction:
+    """Made by `Store.write`, which holds the writer's lock around it. Without `commit` nothing changes.
+
+    `base` is the snapshot that it starts from.
+    """
+
+    def __init__(self, storage: Storage, base: Snapshot, why: str) -> None:
+        self.base = base
+        self._storage = storage
+        self._why = why
+        self._tables: dict[str, Table] = dict(base.manifest.tables)
+        self._created: list[str] = []
+        self._open = True
+
+    def replace(self, table: str, period: str, frames: Iterable[pl.DataFrame] | pl.DataFrame) -> int:
+        """Make `frames`, sorted by (symbol, timestamp), all rows of a period; return their number.
+
+        Frames are written as they come and take the columns and types of the first. No frame at all drops the period.
+        Equal rows leave the period as it is. Raises StoreError for rows out of order, before anything is visible.
+        """
+        self._check_open()
+        coming = iter([frames] if isinstance(frames, pl.DataFrame) else frames)
+        first = next(coming, None)
+        if first is None:
+            self.drop(table, period)
+            return 0
+        segments = self._write(Place(table, period), chain([first], coming))
+        entry = self._tables.get(table, Table())
+        part = part_of(column_types(conform(first, period, f"{table} {period}")), segments)
+        if not untouched(part, entry.parts.get(period)):
+            self._tables[table] = entry.with_part(period, part, segments)
+        return part.rows
+
+    def upsert(self, table: str, period: str, frame: pl.DataFrame) -> None:
+        """Add rows, in any order, or put them in the place of rows of the same key (a whole row each time).
+
+        New columns are null in older rows. Rows equal to the stored ones change nothing.
+        """
+        self._check_open()
+        place = Place(table, period, "delta", self._next_sequence(table, period))
+        entry = self._tables.get(table, Table())
+        frame = conform(frame, period, str(place)).sort(SORT_KEY)
+        if frame.is_empty():
+            return
+        if period not in entry.parts:
+            self.replace(table, period, frame)
+            return
+        check_sorted(frame, None, str(place))
+        part = entry.parts[period]
+        columns = {**part.columns, **column_types(frame), **part.columns}
+        frame = match(frame, columns, str(place))
+        stored = match(self._stored(entry, period, frame), columns, str(place))
+        changed = really_changed(frame, stored)
+        if changed.is_empty():
+            return
+        removed = stored.join(changed.select(SORT_KEY), on=SORT_KEY, how="semi")
+        segments = [*entry.of(period), *self._write(place, [changed])]
+        self._tables[table] = entry.with_part(period, replaced_part(part, columns, removed, changed), segments)
+
+    def delete(self, table: str, period: str, keys: pl.DataFrame) -> None:
+        """Remove the rows whose symbol and timestamp `keys` lists; keys without a row change nothing."""
+        self._check_open()
+        entry = self._tables.get(table, Table())
+        if period not in entry.parts:
+            return
+        place = Place(table, period, "tombstone", self._next_sequence(table, period))
+        keys = conform(keys.select(SORT_KEY).unique(), period, str(place))
+        part = entry.parts[period]
+        removed = self._stored(entry, period, keys)
+        if removed.is_empty():
+            return
+        segments = [*entry.of(period), *self._write(place, [removed.select(SORT_KEY)])]
+        self._tables[table] = entry.with_part(
+            period, replaced_part(part, part.columns, removed, removed.clear()), segments
+        )
+
+    def drop(self, table: str, period: str | None = None) -> None:
+        """Remove a table with its description, or one period of it. What is not there is no error."""
+        self._check_open()
+        entry = self._tables.get(table)
+        if entry is None:
+            return
+        if period is None:
+            del self._tables[table]
+        else:
+            self._tables[table] = entry.without(period)
+
+    def set_meta(self, table: str, meta: Mapping[str, Any]) -> None:
+        """Keep a JSON-able description with a table, in the place of an earlier one."""
+        self._check_open()
+        entry = self._tables.get(table, Table())
+        try:
+            plain = json.loads(json.dumps(meta, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise StoreError(
+                f"the description of {table!r} cannot be kept as JSON: {error}", "use plain values"
+            ) from None
+        self._tables[table] = Table(plain, entry.parts, entry.segments)
+
+    def commit(self) -> int:
+        """Make all changes visible at once and return the new snapshot's number; the base's when nothing changed."""
+        self._check_open()
+        self._compact()
+        self._tables = {name: entry for name, entry in self._tables.items() if entry.parts or entry.meta}
+        _check_types(self._tables)
+        if self._tables == self.base.manifest.tables:
+            self.discard()
+            return self.base.number
+        manifest = self._swap()
+        self._open = False
+        self._remove(set(self._created) - manifest.paths())
+        return manifest.number
+
+    def discard(self) -> None:
+        """Remove what was written, unless a manifest needs it. Safe to call at any time."""
+        if self._open:
+            self._open = False
+            self._remove(set(self._created) - self.base.manifest.paths())
+
+    def _swap(self) -> Manifest:
+        with writing(self._storage.staging):
+            if (self._storage.current() or 0) != self.base.number:
+                raise StoreError("another writer has changed the store meanwhile", "run the command again")
+            number = self._clear_debris() + 1
+            manifest = Manifest(number, self.base.number, iso(now_ms()), self._why, self._tables)
+            self._storage.commit_manifest(number, encode(manifest))
+        return manifest
+
+    def _clear_debris(self) -> int:
+        """Remove manifests that no `CURRENT` ever named for long; return the highest number in use until now."""
+        numbers = [self.base.number, *self._storage.manifests()]
+        for number in numbers:
+            if number > self.base.number:
+                self._storage.delete(manifest_name(number))
+        return max(numbers)
+
+    def _compact(self) -> None:
+        for name, entry in list(self._tables.items()):
+            for period in entry.periods:
+                if is_due(self._tables[name], period):
+                    self._compact_part(name, period)
+
+    def _compact_part(self, name: str, period: str) -> None:
+        entry = self._tables[name]
+        segments = [self._note(segment) for segment in compact(self._storage, name, entry, period)]
+        self._tables[name] = entry.with_part(period, entry.parts[period], segments)
+
+    def _write(self, place: Place, frames: Iterable[pl.DataFrame]) -> list[Segment]:
+        return [self._note(segment) for segment in write_segments(self._storage, place, frames)]
+
+    def _note(self, segment: Segment) -> Segment:
+        self._created.append(segment.path)
+        return segment
+
+    def _stored(self, entry: Table, period: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """The stored rows that have one of these keys, sorted, with the columns of their period."""
+        symbols = keys.get_column("symbol").unique().to_list()
+        rows = scan_segments(self._storage, entry.of(period), entry.parts[period].columns, symbols)
+        return rows.join(keys.lazy().select(SORT_KEY), on=SORT_KEY, how="semi").sort(SORT_KEY).collect()
+
+    def _next_sequence(self, table: str, period: str) -> int:
+        return 1 + max((item.sequence for item in self._tables.get(table, Table()).of(period)), default=0)
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with suppress(OSError):  # what stays is unreachable, and gc removes it
+                self._storage.delete(path)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StoreError("this transaction is over", "begin another with Store.write")
+
+
+def _check_types(tables: Mapping[str, Table]) -> None:
+    """Raise StoreError where two periods of a table keep one column as different types."""
+    for name, entry in tables.items():
+        union = entry.columns
+        for period, part in entry.parts.items():
+            for column, dtype in part.columns.items():
+                if union[column] != dtype:
+                    raise StoreError(
+                        f"{name}: column {column!r} is {dtype} in {period} and {union[column]} in another period",
+                        "write one type in all periods",
+                    )
