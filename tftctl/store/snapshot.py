@@ -73,7 +73,7 @@ class Snapshot:
 
     def meta(self, table: str) -> dict[str, Any]:
         """What was said about the table with `Transaction.set_meta`; empty when nothing was."""
-        return dict(self.table(table).meta)
+        return dict(self.table(table).meta) if self.has(table) else {}
 
     def data_version(self, table: str, period: str | None = None) -> str:
         """A digest that changes only when rows or columns do (P4): not by compaction, not by another description."""

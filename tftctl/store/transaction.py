@@ -122,6 +122,11 @@ class Transaction:
             ) from None
         self._tables[table] = Table(plain, entry.parts, entry.segments)
 
+    def pending(self) -> Snapshot:
+        """The state that `commit` would make, for reading back what this transaction has written."""
+        base = self.base.manifest
+        return Snapshot(self._storage, Manifest(base.number, base.parent, base.created, base.why, self._tables))
+
     def commit(self) -> int:
         """Make all changes visible at once and return the new snapshot's number; the base's when nothing changed."""
         self._check_open()
