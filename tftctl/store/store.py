@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from tftctl.store.storage import writing
 from tftctl.store.transaction import Transaction
 
 _ATTEMPTS = 10
+# each commit reads this many manifests for the catalogue's history
+_CATALOGUED = 20
 
 
 class Store:
@@ -54,6 +57,13 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot read {self.root / name}: {error.strerror}", "see: tftctl store verify") from None
 
+    def manifest_or_none(self, number: int) -> Manifest | None:
+        """A manifest, or None when it is not there or damaged, as one of an interrupted writer may be."""
+        try:
+            return self.manifest(number)
+        except StoreError:
+            return None
+
     def read(self, number: int | None = None) -> Snapshot:
         """Open a snapshot, by default the current one, and hold it against `gc` until it is closed (P3).
 
@@ -84,6 +94,21 @@ class Store:
                 yield change
             finally:
                 change.discard()
+            if change.committed:
+                self.refresh_catalog()
+
+    def refresh_catalog(self) -> bool:
+        """Bring `catalog.duckdb` to the current snapshot where nobody holds it; return whether it is there now."""
+        from tftctl.store.catalog import refresh_catalog
+
+        try:
+            current = self.current()
+        except StoreError:
+            return False
+        if not os.access(self.root, os.W_OK):
+            return False
+        recent = [number for number in self.storage.manifests() if number <= current][-_CATALOGUED:]
+        return refresh_catalog(self.root, self.storage, {n: self.manifest_or_none(n) for n in recent}, current)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

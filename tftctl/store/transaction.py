@@ -26,7 +26,7 @@ from tftctl.store.storage import Storage, writing
 class Transaction:
     """Made by `Store.write`, which holds the writer's lock around it. Without `commit` nothing changes.
 
-    `base` is the snapshot that it starts from.
+    `base` is the snapshot that it starts from; `committed` whether it has made a new one.
     """
 
     def __init__(self, storage: Storage, base: Snapshot, why: str) -> None:
@@ -36,6 +36,7 @@ class Transaction:
         self._tables: dict[str, Table] = dict(base.manifest.tables)
         self._created: list[str] = []
         self._open = True
+        self.committed = False
 
     def replace(self, table: str, period: str, frames: Iterable[pl.DataFrame] | pl.DataFrame) -> int:
         """Make `frames`, sorted by (symbol, timestamp), all rows of a period; return their number.
@@ -137,7 +138,7 @@ class Transaction:
             self.discard()
             return self.base.number
         manifest = self._swap()
-        self._open = False
+        self._open, self.committed = False, True
         self._remove(set(self._created) - manifest.paths())
         return manifest.number
 
