@@ -40,7 +40,11 @@ class LocalStorage:
         if target.exists():
             raise FileExistsError(f"{target} exists already")
         os.rename(source, target)
-        files.sync_folder(target.parent)
+        try:
+            files.sync_folder(target.parent)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
 
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -81,7 +85,11 @@ class LocalStorage:
         pending = self.staging / f"{CURRENT}-{number}"
         pending.unlink(missing_ok=True)
         files.write_new(pending, f"{number}\n".encode("ascii"))
-        os.replace(pending, self.root / CURRENT)
+        try:
+            os.replace(pending, self.root / CURRENT)
+        except OSError:
+            pending.unlink(missing_ok=True)
+            raise
         files.sync_folder(self.root)
 
     def _withdraw(self, number: int, before: int | None) -> None:

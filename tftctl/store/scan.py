@@ -23,7 +23,8 @@ def scan_segments(
     chosen = [item for item in segments if symbols is None or not item.groups.keys().isdisjoint(symbols)]
     base = _read(storage, (item for item in chosen if item.kind == "base"), schema, symbols)
     changes = [_change(storage, item, schema, symbols) for item in chosen if item.kind != "base"]
-    return _merge(base, pl.concat(changes, how="diagonal")) if changes else base
+    # the empty frame gives tombstones, which hold keys only, the other columns
+    return _merge(base, pl.concat([pl.LazyFrame(schema=schema), *changes], how="diagonal")) if changes else base
 
 
 def with_key(columns: Iterable[str]) -> list[str]:

@@ -126,7 +126,7 @@ class Transaction:
     def pending(self) -> Snapshot:
         """The state that `commit` would make, for reading back what this transaction has written."""
         base = self.base.manifest
-        return Snapshot(self._storage, Manifest(base.number, base.parent, base.created, base.why, self._tables))
+        return Snapshot(self._storage, Manifest(base.number, base.parent, base.created, base.why, dict(self._tables)))
 
     def commit(self) -> int:
         """Make all changes visible at once and return the new snapshot's number; the base's when nothing changed."""
@@ -146,11 +146,19 @@ class Transaction:
         """Remove what was written, unless a manifest needs it. Safe to call at any time."""
         if self._open:
             self._open = False
-            self._remove(set(self._created) - self.base.manifest.paths())
+            if self._is_current(self.base.number):
+                self._remove(set(self._created) - self.base.manifest.paths())
+
+    def _is_current(self, number: int) -> bool:
+        """False also where the disk does not tell: a failed commit may have taken effect, and then needs its files."""
+        try:
+            return (self._storage.current() or 0) == number
+        except (OSError, ValueError):
+            return False
 
     def _swap(self) -> Manifest:
         with writing(self._storage.staging):
-            if (self._storage.current() or 0) != self.base.number:
+            if not self._is_current(self.base.number):
                 raise StoreError("another writer has changed the store meanwhile", "run the command again")
             number = self._clear_debris() + 1
             manifest = Manifest(number, self.base.number, iso(now_ms()), self._why, self._tables)
