@@ -181,8 +181,8 @@ def _marks(
     base = [
         config.adjust,
         config.max_fill_bars,
-        snapshot.data_version("factors"),
-        snapshot.data_version("calendar"),
+        _version(snapshot, "factors"),
+        _version(snapshot, "calendar"),
         snapshot.meta("bars").get("symbols"),
         snapshot.meta("bars").get("calendar_versions"),
     ]
@@ -195,12 +195,16 @@ def _marks(
         bars = [*base, symbols[period], snapshot.data_version("bars", period)]
         marks["features"][period] = fingerprint(bars, indicators, columns, normalise, dict(extras))
         marks["targets"][period] = fingerprint(bars, targets, [target.column for target in recipe.targets])
-    series = [snapshot.data_version("macro"), [entry.name for entry in macro]]
+    series = [_version(snapshot, "macro"), [entry.name for entry in macro]]
     for period in periods:
         contexts = [marks["features"].get(q) for q in config.context.get(period, [])]
         shape = [config.context_features, config.max_stale, context_periods(config)]
         marks["fused"][period] = fingerprint(marks["features"][period], contexts, shape, series)
     return marks
+
+
+def _version(snapshot: Snapshot, table: str) -> str | None:
+    return snapshot.data_version(table) if snapshot.has(table) else None
 
 
 def _write_tables(txn: Transaction, plan: _Plan, report: Report) -> int:
@@ -232,7 +236,7 @@ def _describe(txn: Transaction, plan: _Plan) -> None:
             "fingerprints": plan.marks["fused"],
             "config": plan.recipe.config.model_dump(mode="json"),
             "calendars": plan.calendar_meta,
-            "made_from": {name: txn.base.data_version(name) for name in ("bars", "macro", "factors", "calendar")},
+            "made_from": {name: _version(txn.base, name) for name in ("bars", "macro", "factors", "calendar")},
             "origin": "built",
             "audit": None,
         },
@@ -300,7 +304,7 @@ def _freeze_observed(txn: Transaction, config: FeaturesConfig) -> ObservedCalend
             key[0]: frame["timestamp"].to_numpy()
             for key, frame in stamps.collect(engine="in-memory").group_by("symbol", maintain_order=True)
         }
-        found = pl.Series("timestamp", observed_slots(by_symbol, period), dtype=pl.Int64)  # type: ignore[arg-type]
+        found = pl.Series("timestamp", observed_slots(by_symbol, period), dtype=pl.Int64)
         opens[period] = _with_frozen(txn, period, found).to_numpy()
     return ObservedCalendar(opens)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,9 @@ from tftctl.core.config.features import Normaliser
 SUFFIXES = {"zscore": "_zscore", "minmax": "_minmax"}
 
 
-def normalise_columns(frame: pl.DataFrame, config: Mapping[str, Normaliser], period: str) -> dict[str, pl.Series]:
+def normalise_columns(
+    frame: pl.DataFrame, config: Mapping[Literal["zscore", "minmax"], Normaliser], period: str
+) -> dict[str, pl.Series]:
     """Normalised columns of one group, by name (`rsi_zscore`).
 
     `frame` holds is_filled and the columns to normalise, Float64, in order of time. The statistics are those of

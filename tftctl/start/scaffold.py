@@ -36,7 +36,8 @@ def create_workspace(root: Path) -> Scaffold:
     """
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is a file, not a folder", "name a new or an existing folder: tftctl init DIR")
-    created, kept = [], []
+    created: list[str] = []
+    kept: list[str] = []
     for name, text in _contents().items():
         (created if _write_new(root / name, text) else kept).append(name)
     return Scaffold(root.resolve(), tuple(created), tuple(kept))

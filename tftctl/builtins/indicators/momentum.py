@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 Window = Annotated[int, Field(ge=2, le=5000)]
-_WILDER = 13  # TA-Lib's MA type RMA
 
 
 class RsiParams(Params):
@@ -51,9 +50,9 @@ def kdj(columns: Mapping[str, Array], params: KdjParams) -> dict[str, Array]:
         columns["close"],
         fastk_period=params.period,
         slowk_period=params.k,
-        slowk_matype=_WILDER,
+        slowk_matype=talib.MA_Type(13),
         slowd_period=params.d,
-        slowd_matype=_WILDER,
+        slowd_matype=talib.MA_Type(13),
     )
     return {"kdj_k": k, "kdj_d": d, "kdj_j": j}
 

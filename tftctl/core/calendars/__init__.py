@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from tftctl.core.calendars.continuous import Continuous
 from tftctl.core.calendars.observed import ObservedCalendar, observed_slots
@@ -67,9 +67,9 @@ def calendar_for(symbol: str, patterns: Mapping[str, str]) -> str:
 def detect_anchor(name: str, period: str, timestamps: Instants) -> Anchor:
     """Which anchor explains more of the timestamps; `hour` when both do."""
     found: dict[Anchor, int] = {}
-    for anchor in ("hour", "open"):
-        calendar = open_calendar(name, anchor={period: anchor})  # type: ignore[dict-item]
-        found[anchor] = int((calendar.available_at(period, timestamps) >= 0).sum())  # type: ignore[index]
+    for anchor in get_args(Anchor):
+        calendar = open_calendar(name, anchor={period: anchor})
+        found[anchor] = int((calendar.available_at(period, timestamps) >= 0).sum())
     return "open" if found["open"] > found["hour"] else "hour"
 
 

@@ -150,7 +150,7 @@ def _ms(values: object) -> Instants:
     import numpy as np
     import pandas as pd
 
-    index = pd.DatetimeIndex(values)  # type: ignore[call-overload]
+    index = pd.DatetimeIndex(values)
     if index.tz is not None:
         index = index.tz_convert("UTC").tz_localize(None)
     return np.ascontiguousarray(index.to_numpy().astype("datetime64[ms]").astype(np.int64))

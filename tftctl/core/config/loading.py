@@ -106,7 +106,7 @@ def dump_yaml(document: BaseModel | Mapping[str, Any]) -> str:
 def _yaml() -> Any:
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
@@ -176,9 +176,9 @@ def _problems(error: ValidationError, model: type[BaseModel], document: Any, pla
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
     """Field names of the model at a place in the tree; the root's where the place is inside a container."""
-    current: Any = model
+    current: type[BaseModel] = model
     for part in location:
-        field = current.model_fields.get(part) if isinstance(current, type) else None
+        field = current.model_fields.get(part)
         inner = field.annotation if field else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             current = inner

@@ -1,0 +1,278 @@
+"""From a snapshot and a configuration to windows with splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tftctl.core.config.features import IndicatorEntry
+from tftctl.core.config.model import ModelConfig
+from tftctl.core.errors import DataError
+from tftctl.core.frequencies import lag_ms
+from tftctl.core.periods import sort_periods
+from tftctl.core.times import iso
+from tftctl.data.origins import Origins, find_origins
+from tftctl.data.panel import Group, Panel, load_panel
+from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels, short_of_labels
+from tftctl.data.spec import DataSpec, GroupSpec, InputSpec, TargetSpec
+from tftctl.data.splits import SPLITS, Cuts, Split, assign, cuts_by_days, cuts_by_ratio
+from tftctl.data.windows import WindowSource, window_source
+from tftctl.features.definitions import IndicatorInstance, resolve_indicators
+from tftctl.features.engine import known_columns
+from tftctl.plugins import Registry
+from tftctl.store import Snapshot, cache_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Windows of a training or of a trained network.
+
+    `splits` maps train, val and test to origin row numbers; `left_out` has (reason, symbol, period, rows).
+    """
+
+    spec: DataSpec
+    panel: Panel
+    source: WindowSource
+    splits: dict[Split, npt.NDArray[np.int64]]
+    left_out: tuple[tuple[str, str, str, int], ...]
+
+
+def prepare_training(
+    store: Path,
+    snapshot: Snapshot,
+    config: ModelConfig,
+    inputs: Sequence[InputSpec],
+    targets: Sequence[TargetSpec],
+    registry: Registry,
+) -> Prepared:
+    """Load, cut, fit scales on the training part, and gather windows.
+
+    `store` is the store's folder, where the cache of the feature matrix lies. Groups with fewer than 250 training labels of a regression target are left out by name, or are an error
+    (`unseen`). Raises DataError when no group is as long as one window.
+    """
+    panel = _load(store, snapshot, inputs, targets, config.periods, config.symbols)
+    cuts = _cuts(panel, config)
+    excluded = _too_short(panel, targets, cuts, config)
+    if excluded:
+        kept = [group for group in panel.groups if (group.symbol, group.period) not in excluded]
+        if not kept:
+            raise DataError(
+                f"no group has {MIN_LABELS} training labels: {_named(excluded)}", "import more bars, or other periods"
+            )
+        panel = keep_groups(panel, kept)
+    spec = _fit(panel, snapshot, config, inputs, targets, cuts)
+    prepared = gather(panel, spec, known_instances(snapshot, inputs, registry))
+    notes = [("fewer than 250 training labels", s, p, rows) for (s, p), rows in excluded.items()]
+    _require_windows(prepared, spec)
+    return Prepared(spec, panel, prepared.source, prepared.splits, (*notes, *prepared.left_out))
+
+
+def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, registry: Registry) -> Prepared:
+    """The windows of a trained network, with the statistics of its training."""
+    periods, symbols = spec.periods, spec.symbols
+    panel = _load(store, snapshot, spec.inputs, spec.targets, periods, symbols)
+    known = {(group.symbol, group.period) for group in spec.groups}
+    panel = keep_groups(panel, [group for group in panel.groups if (group.symbol, group.period) in known])
+    return gather(panel, spec, known_instances(snapshot, spec.inputs, registry))
+
+
+def gather(panel: Panel, spec: DataSpec, known: Sequence[IndicatorInstance]) -> Prepared:
+    """Windows, splits and left-out origins of a panel under a given specification."""
+    origins = find_origins(panel, spec.encoder_length, spec.required)
+    split = assign(panel.available_at, panel.last_label_end(), spec.cuts)
+    labelled = np.asarray(np.isfinite(panel.labels).any(axis=1))
+    splits = {name: np.flatnonzero(origins.usable & labelled & (split == number)) for number, name in enumerate(SPLITS)}
+    source = _source(panel, spec, known)
+    return Prepared(spec, panel, source, splits, tuple(_left_out(panel, origins, labelled, split)))
+
+
+def keep_groups(panel: Panel, kept: Sequence[Group]) -> Panel:
+    """The panel of some of its groups."""
+    if len(kept) == len(panel.groups):
+        return panel
+    rows = np.concatenate([np.arange(group.start, group.stop) for group in kept])
+    sizes = [group.stop - group.start for group in kept]
+    stops = np.cumsum(sizes)
+    groups = tuple(
+        Group(group.symbol, group.period, int(stop - size), int(stop))
+        for group, size, stop in zip(kept, sizes, stops, strict=True)
+    )
+    return Panel(
+        groups=groups,
+        columns=panel.columns,
+        targets=panel.targets,
+        features=panel.features[rows],
+        labels=panel.labels[rows],
+        label_end=panel.label_end[rows],
+        timestamp=panel.timestamp[rows],
+        available_at=panel.available_at[rows],
+        next_timestamp=panel.next_timestamp[rows],
+        segment=panel.segment[rows],
+        is_filled=panel.is_filled[rows],
+        group=np.repeat(np.arange(len(groups), dtype=np.int32), sizes),
+    )
+
+
+def known_instances(snapshot: Snapshot, inputs: Sequence[InputSpec], registry: Registry) -> list[IndicatorInstance]:
+    """The indicators that make the `known` inputs, with the parameters of the build."""
+    wanted = {item.name for item in inputs if item.role == "known"}
+    entries = snapshot.meta("fused").get("config", {}).get("indicators", [])
+    instances = resolve_indicators([IndicatorEntry.model_validate(entry) for entry in entries], registry)
+    return [i for i in instances if i.record.known and wanted & {feature.column for feature in i.features}]
+
+
+def _load(
+    store: Path,
+    snapshot: Snapshot,
+    inputs: Sequence[InputSpec],
+    targets: Sequence[TargetSpec],
+    periods: Sequence[str] | None,
+    symbols: Sequence[str] | None,
+) -> Panel:
+    columns = [item.name for item in inputs]
+    key = hashlib.sha256(json.dumps([columns, periods, symbols]).encode()).hexdigest()[:16]
+    cache = cache_dir(store, snapshot.number, key)
+    return load_panel(snapshot, columns, [target.name for target in targets], periods, symbols, cache)
+
+
+def _cuts(panel: Panel, config: ModelConfig) -> Cuts:
+    embargo = lag_ms(config.embargo)
+    if config.val_mode == "days":
+        return cuts_by_days(panel.available_at, config.val_days, config.test_days, embargo)
+    return cuts_by_ratio(panel.available_at, config.val_ratio, config.test_ratio, embargo)
+
+
+def _train_rows(panel: Panel, cuts: Cuts) -> npt.NDArray[np.bool_]:
+    return assign(panel.available_at, panel.last_label_end(), cuts) == 0
+
+
+def _too_short(
+    panel: Panel, targets: Sequence[TargetSpec], cuts: Cuts, config: ModelConfig
+) -> dict[tuple[str, str], int]:
+    """Groups without enough training labels, with their rows. Raises DataError where `unseen` says so."""
+    kinds = [target.kind for target in targets]
+    short = short_of_labels(panel, list(kinds), _train_rows(panel, cuts))
+    groups = [panel.groups[number] for number, _, _ in short]
+    found = {(group.symbol, group.period): group.stop - group.start for group in groups}
+    if found and config.unseen == "error":
+        number, target, labels = short[0]
+        group = panel.groups[number]
+        raise DataError(
+            f"{group.symbol} {group.period} has {labels} training labels of {target}, {MIN_LABELS} are needed",
+            "leave it out (--symbols, --periods) or set unseen: exclude",
+        )
+    return found
+
+
+def _fit(
+    panel: Panel,
+    snapshot: Snapshot,
+    config: ModelConfig,
+    inputs: Sequence[InputSpec],
+    targets: Sequence[TargetSpec],
+    cuts: Cuts,
+) -> DataSpec:
+    kinds = [target.kind for target in targets]
+    scale = fit_inputs(panel, cuts.first)
+    labels = fit_labels(panel, list(kinds), _train_rows(panel, cuts))
+    rated = [
+        target.model_copy(update={"base_rate": _rates(scale.periods, labels.base_rate[:, place])})
+        for place, target in enumerate(targets)
+    ]
+    groups = [
+        GroupSpec(
+            symbol=group.symbol,
+            period=group.period,
+            centre=labels.centre[number].tolist(),
+            scale=labels.scale[number].tolist(),
+        )
+        for number, group in enumerate(panel.groups)
+    ]
+    order = [scale.periods.index(period) for period in sort_periods(set(scale.periods))]
+    return DataSpec(
+        snapshot=snapshot.number,
+        encoder_length=config.max_encoder_length,
+        inputs=list(inputs),
+        targets=rated,
+        groups=groups,
+        symbols=_vocabulary(config.categories, "symbol", {group.symbol for group in panel.groups}),
+        periods=[scale.periods[place] for place in order],
+        input_mean=scale.mean[order].tolist(),
+        input_std=scale.std[order].tolist(),
+        train_end=cuts.first,
+        val_end=cuts.second,
+        embargo_ms=cuts.embargo_ms,
+    )
+
+
+def _vocabulary(declared: Mapping[Any, list[str]], name: str, present: set[str]) -> list[str]:
+    return sorted(present | set(declared.get(name, [])))
+
+
+def _rates(periods: Sequence[str], rates: npt.NDArray[np.float64]) -> dict[str, float]:
+    return {period: float(rate) for period, rate in zip(periods, rates, strict=True) if np.isfinite(rate)}
+
+
+def _source(panel: Panel, spec: DataSpec, known: Sequence[IndicatorInstance]) -> WindowSource:
+    by_group = {(group.symbol, group.period): group for group in spec.groups}
+    stats = [by_group[group.symbol, group.period] for group in panel.groups]
+    centre = np.array([group.centre for group in stats])[panel.group]
+    scale = np.array([group.scale for group in stats])[panel.group]
+    ahead = known_columns(known, panel.next_timestamp) if known else {}
+    names = [spec.inputs[number].name for number in spec.known]
+    blocks = spec.blocks
+    return window_source(
+        panel,
+        mean=np.array(spec.input_mean),
+        std=np.array(spec.input_std),
+        next_known=np.column_stack([ahead[name] for name in names]) if names else np.empty((panel.rows, 0)),
+        known=spec.known,
+        block=[blocks.index(item.block) if item.block is not None else -1 for item in spec.inputs],
+        labels=(panel.labels - centre) / scale,
+        period=[spec.periods.index(group.period) for group in panel.groups],
+        codes=np.array([[spec.symbols.index(g.symbol), spec.periods.index(g.period)] for g in panel.groups]),
+        encoder_length=spec.encoder_length,
+    )
+
+
+def _left_out(
+    panel: Panel, origins: Origins, labelled: npt.NDArray[np.bool_], split: npt.NDArray[np.int8]
+) -> list[tuple[str, str, str, int]]:
+    counts = dict(origins.left_out)
+    size = len(panel.groups)
+    counts["no label"] = np.bincount(panel.group[origins.usable & ~labelled], minlength=size)
+    purged = origins.usable & labelled & (split < 0)
+    counts["label reaches over a cut or its embargo"] = np.bincount(panel.group[purged], minlength=size)
+    return [
+        (reason, group.symbol, group.period, int(rows[number]))
+        for reason, rows in counts.items()
+        for number, group in enumerate(panel.groups)
+        if rows[number]
+    ]
+
+
+def _require_windows(prepared: Prepared, spec: DataSpec) -> None:
+    for name in ("train", "val"):
+        if prepared.splits[name].size:
+            continue
+        groups = ", ".join(
+            f"{group.symbol} {group.period} ({group.stop - group.start} rows)" for group in prepared.panel.groups[:8]
+        )
+        worst = sorted(prepared.left_out, key=lambda entry: -entry[3])[:3]
+        why = "; ".join(f"{symbol} {period}: {rows} rows left out ({reason})" for reason, symbol, period, rows in worst)
+        raise DataError(
+            f"no {name} origin has a whole window of {spec.encoder_length} bars: {groups}. {why}",
+            f"training ends {iso(spec.train_end)}, validation {iso(spec.val_end)}; import more bars, or lower "
+            "max_encoder_length or the normalisation windows",
+        )
+
+
+def _named(groups: Mapping[tuple[str, str], int]) -> str:
+    return ", ".join(f"{symbol} {period}" for symbol, period in list(groups)[:8])

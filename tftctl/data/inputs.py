@@ -1,0 +1,65 @@
+"""Which columns go into the network: what the table allows, the configuration and the allowlist (SEMANTICS S2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tftctl.core.errors import ConfigError, choices
+from tftctl.core.names import is_target_column
+from tftctl.data.spec import InputSpec
+
+_INPUT_ROLES = ("own", "normalised", "extra", "context", "macro", "known")
+
+
+def choose_inputs(
+    columns: Mapping[str, Mapping[str, Any]], wanted: Sequence[str] | None, allowlist: Sequence[str] | None
+) -> list[InputSpec]:
+    """Inputs in the order of the table. `columns` is the `columns` entry of the fused table's meta.
+
+    Raises ConfigError for names that do not exist or may not be inputs.
+    """
+    names = list(wanted) if wanted is not None else allowed_columns(columns)
+    if allowlist is not None:
+        for name in allowlist:
+            _check(name, columns, "configs/selected_features.txt")
+        names = [name for name in names if name in set(allowlist)]
+    for name in names:
+        _check(name, columns, "reals")
+    if not names:
+        raise ConfigError("no input is left", "see reals in the model configuration and configs/selected_features.txt")
+    chosen = set(names)
+    return [_spec(name, entry) for name, entry in columns.items() if name in chosen]
+
+
+def allowed_columns(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every column that is an input when nobody says otherwise: scale-free, and no bar or age."""
+    return [name for name, entry in columns.items() if entry["role"] in _INPUT_ROLES and entry["scale"] == "free"]
+
+
+def read_allowlist(path: Path) -> list[str] | None:
+    """Names in `selected_features.txt`, one per line, `#` begins a comment; None when there is no such file."""
+    if not path.is_file():
+        return None
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def _check(name: str, columns: Mapping[str, Mapping[str, Any]], place: str) -> None:
+    if is_target_column(name):
+        raise ConfigError(f"{place}: {name!r} is a label or made of one and can never be an input", "remove it")
+    if name not in columns:
+        raise ConfigError(
+            f"{place}: the fused table has no column {name!r}", choices(name, allowed_columns(columns), "inputs")
+        )
+    if columns[name]["scale"] != "free":
+        raise ConfigError(
+            f"{place}: {name!r} is in units of {columns[name]['scale']}, which differ over symbols and time",
+            f"normalise it in configs/features.yaml and use {name}_zscore",
+        )
+
+
+def _spec(name: str, entry: Mapping[str, Any]) -> InputSpec:
+    block = {"context": entry.get("context_period"), "macro": name, "age": entry["source"]}.get(entry["role"])
+    return InputSpec(name=name, role=entry["role"], block=block)

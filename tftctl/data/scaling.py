@@ -1,0 +1,111 @@
+"""Statistics of training rows: inputs per (period, column), labels per (symbol, period, target) (SEMANTICS S5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tftctl.core.errors import DataError
+from tftctl.data.panel import Panel
+
+Array = npt.NDArray[np.float64]
+MIN_LABELS = 250
+CLIP = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class InputScale:
+    """Mean and standard deviation per period and column, (P, F); 0 and 1 where a period has no values."""
+
+    periods: tuple[str, ...]
+    mean: Array
+    std: Array
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScale:
+    """Centre and scale per group and target, (G, T); 0 and 1 for binary targets.
+
+    base_rate (P, T) is the share of ones among training labels per period, NaN for regression.
+    """
+
+    centre: Array
+    scale: Array
+    base_rate: Array
+
+
+def fit_inputs(panel: Panel, train_end: int) -> InputScale:
+    """Pooled over symbols, on real rows with available_at <= train_end, nulls left out, in float64."""
+    periods = tuple(dict.fromkeys(panel.periods()))
+    period_of = np.array([periods.index(group.period) for group in panel.groups])[panel.group]
+    sample = (panel.available_at <= train_end) & ~panel.is_filled
+    mean = np.zeros((len(periods), len(panel.columns)))
+    std = np.ones_like(mean)
+    for place in range(len(periods)):
+        rows = panel.features[sample & (period_of == place)].astype(np.float64)
+        for column in range(rows.shape[1]):
+            values = rows[:, column][np.isfinite(rows[:, column])]
+            if values.size:
+                mean[place, column] = values.mean()
+                std[place, column] = values.std() or 1.0
+    return InputScale(periods, mean, std)
+
+
+def short_of_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> list[tuple[int, str, int]]:
+    """(group, target, labels) where a regression target has fewer than 250 training labels."""
+    found = []
+    for number, group in enumerate(panel.groups):
+        rows = slice(group.start, group.stop)
+        for place, target in enumerate(panel.targets):
+            labels = int(np.isfinite(panel.labels[rows, place][train[rows]]).sum())
+            if kinds[place] == "regression" and labels < MIN_LABELS:
+                found.append((number, target, labels))
+    return found
+
+
+def fit_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> LabelScale:
+    """Mean and standard deviation (ddof 0) of training labels per group; base rates per period.
+
+    Raises DataError for a target that is constant in training.
+    """
+    shape = (len(panel.groups), len(panel.targets))
+    centre, scale = np.zeros(shape), np.ones(shape)
+    for number, group in enumerate(panel.groups):
+        rows = slice(group.start, group.stop)
+        for place, target in enumerate(panel.targets):
+            if kinds[place] != "regression":
+                continue
+            labels = _labels(panel, rows, place, train)
+            centre[number, place], scale[number, place] = labels.mean(), labels.std()
+            if scale[number, place] == 0:
+                raise DataError(
+                    f"{target} of {group.symbol} {group.period} is constant in training ({labels[0]:g})",
+                    "leave the symbol or the target out: --symbols, --targets",
+                )
+    return LabelScale(centre, scale, _base_rates(panel, kinds, train))
+
+
+def _base_rates(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> Array:
+    periods = list(dict.fromkeys(panel.periods()))
+    period_of = np.array([periods.index(group.period) for group in panel.groups])[panel.group]
+    rates = np.full((len(periods), len(panel.targets)), np.nan)
+    for place, target in enumerate(panel.targets):
+        if kinds[place] != "binary":
+            continue
+        for number, period in enumerate(periods):
+            labels = panel.labels[train & (period_of == number), place].astype(np.float64)
+            labels = labels[np.isfinite(labels)]
+            if labels.size and labels.min() == labels.max():
+                raise DataError(
+                    f"{target} at {period} is constant in training ({labels[0]:g})",
+                    "leave the period or the target out: --periods, --targets",
+                )
+            rates[number, place] = labels.mean() if labels.size else np.nan
+    return rates
+
+
+def _labels(panel: Panel, rows: slice, place: int, train: npt.NDArray[np.bool_]) -> Array:
+    labels = panel.labels[rows, place][train[rows]].astype(np.float64)
+    return labels[np.isfinite(labels)]

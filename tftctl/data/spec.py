@@ -1,0 +1,91 @@
+"""What a trained network must know of its data: plain values that live in the checkpoint (SEMANTICS S5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tftctl.core.records import Kind
+from tftctl.data.splits import Cuts
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Frozen):
+    """One input column. `block` names the context period or macro series whose absence is flagged."""
+
+    name: str
+    role: str
+    block: str | None = None
+
+
+class TargetSpec(_Frozen):
+    """One target: its loss, and per period the base rate of training labels (binary only).
+
+    The base rate is the decision threshold; pos_weight = (1 - rate) / rate is fixed for training and taken out
+    of the probability again (M2).
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    loss: str
+    loss_options: dict[str, Any] = {}
+    outputs: int = 1
+    weight: float = 1.0
+    base_rate: dict[str, float] = {}
+
+
+class GroupSpec(_Frozen):
+    """One (symbol, period) with centre and scale of each target's training labels."""
+
+    symbol: str
+    period: str
+    centre: list[float]
+    scale: list[float]
+
+
+class DataSpec(_Frozen):
+    """Inputs, targets, scales, encodings and cuts of one training."""
+
+    snapshot: int
+    encoder_length: int
+    inputs: list[InputSpec]
+    targets: list[TargetSpec]
+    groups: list[GroupSpec]
+    symbols: list[str]
+    periods: list[str]
+    input_mean: list[list[float]]
+    input_std: list[list[float]]
+    train_end: int
+    val_end: int
+    embargo_ms: int
+    known_indicators: list[dict[str, object]] = []
+
+    @property
+    def cuts(self) -> Cuts:
+        """The instants that divide the splits."""
+        return Cuts(self.train_end, self.val_end, self.embargo_ms)
+
+    @property
+    def blocks(self) -> list[str]:
+        """Names of the blocks that have a missing flag, in order of first appearance."""
+        return list(dict.fromkeys(item.block for item in self.inputs if item.block is not None))
+
+    @property
+    def reals(self) -> list[str]:
+        """Input columns and missing flags in the order of the batch."""
+        return [*(item.name for item in self.inputs), *(f"missing__{block}" for block in self.blocks)]
+
+    @property
+    def known(self) -> list[int]:
+        """Numbers of the inputs that are known in advance."""
+        return [place for place, item in enumerate(self.inputs) if item.role == "known"]
+
+    @property
+    def required(self) -> list[int]:
+        """Numbers of the inputs whose nulls spoil a window: those of the row's own period (S3)."""
+        return [place for place, item in enumerate(self.inputs) if item.block is None and item.role != "known"]

@@ -1,0 +1,46 @@
+"""The main jobs with their configuration loaded: what commands and the quickstart call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tftctl.core.config.loading import (
+    load_composite_config,
+    load_features_config,
+    load_model_config,
+    load_weights_config,
+)
+from tftctl.core.progress import Report, silent
+from tftctl.core.workspace import Workspace
+from tftctl.plugins import load_registry
+
+if TYPE_CHECKING:
+    from tftctl.features.build import BuildResult
+    from tftctl.train.fit import TrainResult
+
+Say = Callable[[str], None]
+
+
+def build_job(workspace: Workspace, overrides: Sequence[str] | None = None, report: Report = silent) -> BuildResult:
+    """`tftctl features build`."""
+    from tftctl.features.build import build
+    from tftctl.store import Store
+
+    config = load_features_config(workspace, overrides)
+    return build(Store(workspace.store), config, load_registry(workspace), report)
+
+
+def train_job(
+    workspace: Workspace, config: Path | None, overrides: Sequence[str], accelerator: str, say: Say
+) -> TrainResult:
+    """`tftctl train`."""
+    model = load_model_config(workspace, config, overrides)
+    weights, composite = load_weights_config(workspace), load_composite_config(workspace)
+    from tftctl.store import Store
+    from tftctl.train.fit import train
+
+    return train(
+        workspace, Store(workspace.store), load_registry(workspace), model, weights, composite, say, accelerator
+    )

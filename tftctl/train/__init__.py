@@ -1,0 +1,1 @@
+"""Training: the module, losses, metrics, the composite score, checkpoints, run directories."""

@@ -1,0 +1,86 @@
+"""val_composite_score (SEMANTICS M5)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+
+from tftctl.core.config.training import CompositeConfig
+from tftctl.core.errors import ConfigError, choices
+from tftctl.core.records import Metric
+from tftctl.plugins import Registry
+
+LOSS_KEYS = ("val_loss", "val_loss_for_ckpt")
+_KEY = re.compile(r"val_(?P<target>target_[a-z0-9_]+?)_(?P<metric>[a-z0-9_]+)@(?P<period>[a-z0-9]+)")
+
+
+class CompositeScore:
+    """Sum |w| s / sum |w| over the entries that the data define.
+
+    Raises ConfigError for unknown metrics, and for a weight whose sign contradicts the metric's direction.
+    """
+
+    def __init__(
+        self, config: CompositeConfig, targets: Collection[str], periods: Collection[str], registry: Registry
+    ) -> None:
+        self.weights: dict[str, float] = {}
+        self.metrics: dict[str, Metric | None] = {}
+        self.removed: list[str] = []
+        for key, weight in config.root.items():
+            metric, present = _lookup(key, targets, periods, registry)
+            _check_sign(key, weight, metric)
+            if present:
+                self.weights[key], self.metrics[key] = weight, metric
+            else:
+                self.removed.append(key)
+        if not self.weights:
+            self.weights, self.metrics = {"val_loss_for_ckpt": -1.0}, {"val_loss_for_ckpt": None}
+
+    def remove_undefined(self, values: Mapping[str, float]) -> list[str]:
+        """Drop, for the whole run, entries that the data leave undefined (NaN); returns them."""
+        gone = [key for key in self.weights if math.isnan(values.get(key, math.nan))]
+        for key in gone:
+            del self.weights[key]
+        self.removed += gone
+        return gone
+
+    def score(self, values: Mapping[str, float]) -> float:
+        """The score in [0, 1]; 0 when no entry is left."""
+        total = sum(abs(weight) for weight in self.weights.values())
+        summed = sum(abs(w) * normalised(values[key], self.metrics[key]) for key, w in self.weights.items())
+        return summed / total if total else 0.0
+
+
+def normalised(value: float, metric: Metric | None) -> float:
+    """A metric's value in [0, 1], higher is better. `metric` None is a loss, an unbounded error."""
+    if metric is None or metric.upper is None:
+        return 1 / (1 + max(value, 0.0))
+    clipped = min(max(value, metric.lower), metric.upper)
+    share = (clipped - metric.lower) / (metric.upper - metric.lower)
+    return share if metric.direction == "higher" else 1 - share
+
+
+def _lookup(
+    key: str, targets: Collection[str], periods: Collection[str], registry: Registry
+) -> tuple[Metric | None, bool]:
+    if key in LOSS_KEYS:
+        return None, True
+    match = _KEY.fullmatch(key)
+    names = registry.names("metric")
+    # a target may end in something that looks like a metric: try the longest metric name first
+    fitting = [n for n in sorted(names, key=len, reverse=True) if match and key.split("@")[0].endswith(f"_{n}")]
+    if not fitting:
+        raise ConfigError(f"composite_score.yaml: {key!r} is no metric key", choices(key, names, "metrics"))
+    metric = fitting[0]
+    target = key.split("@")[0].removeprefix("val_").removesuffix(f"_{metric}")
+    return registry.metric(metric), target in targets and key.split("@")[1] in periods
+
+
+def _check_sign(key: str, weight: float, metric: Metric | None) -> None:
+    higher = metric is not None and metric.direction == "higher"
+    if (weight > 0) != higher:
+        word, sign = ("higher", "positive") if higher else ("lower", "negative")
+        raise ConfigError(
+            f"composite_score.yaml: {key}: {weight}", f"{word} is better here, so the weight has to be {sign}"
+        )

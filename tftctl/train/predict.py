@@ -1,0 +1,92 @@
+"""Forecasts of a trained network for the origins of one split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tftctl.data.assemble import Prepared, prepare_again
+from tftctl.data.loaders import ordered_loader
+from tftctl.data.splits import Split
+from tftctl.model.network import ForecastNetwork
+from tftctl.plugins import Registry
+from tftctl.store import Store
+from tftctl.train.checkpoint import LoadedCheckpoint, network_shape
+from tftctl.train.losses import HybridLoss
+from tftctl.train.scores import Forecasts
+
+BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class SplitForecasts:
+    """Forecasts per target, and the windows they were made from."""
+
+    prepared: Prepared
+    targets: list[Forecasts]
+
+
+def predict_split(store: Store, loaded: LoadedCheckpoint, split: Split, registry: Registry) -> SplitForecasts:
+    """Forecast every origin of a split with a checkpoint, on the snapshot that it was trained on."""
+    spec, config = loaded.content.spec, loaded.content.config
+    with store.read(spec.snapshot) as snapshot:
+        prepared = prepare_again(store.root, snapshot, spec, registry)
+    network = ForecastNetwork(network_shape(config, spec))
+    loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry)
+    network.load_state_dict(_part(loaded.state, "network."))
+    loss.load_state_dict(_part(loaded.state, "loss."))
+    origins = prepared.splits[split]
+    return SplitForecasts(prepared, forecasts_of(prepared, origins, _run(network, loss, prepared, origins)))
+
+
+def forecasts_of(
+    prepared: Prepared, origins: npt.NDArray[np.int64], values: npt.NDArray[np.floating]
+) -> list[Forecasts]:
+    """Forecasts (B, T) of some origins beside their truth, per target, rows without a label left out."""
+    panel, spec = prepared.panel, prepared.spec
+    group = panel.group[origins]
+    symbol = np.array([entry.symbol for entry in panel.groups])[group]
+    period = np.array([entry.period for entry in panel.groups])[group]
+    stats = {(entry.symbol, entry.period): entry for entry in spec.groups}
+    made = []
+    for place, target in enumerate(spec.targets):
+        centre = np.array([stats[entry.symbol, entry.period].centre[place] for entry in panel.groups])[group]
+        scale = np.array([stats[entry.symbol, entry.period].scale[place] for entry in panel.groups])[group]
+        raw_truth = panel.labels[origins, place].astype(np.float64)
+        rows = np.isfinite(raw_truth)
+        prediction = values[:, place].astype(np.float64)
+        made.append(
+            Forecasts(
+                target=target.name,
+                kind=target.kind,
+                symbol=symbol[rows],
+                period=period[rows],
+                timestamp=panel.timestamp[origins][rows],
+                available_at=panel.available_at[origins][rows],
+                label_end=panel.label_end[origins, place][rows],
+                prediction=prediction[rows],
+                truth=((raw_truth - centre) / scale)[rows],
+                prediction_raw=(prediction * scale + centre)[rows],
+                truth_raw=raw_truth[rows],
+                threshold=target.base_rate,
+            )
+        )
+    return made
+
+
+def _run(
+    network: ForecastNetwork, loss: HybridLoss, prepared: Prepared, origins: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    network.eval()
+    found: list[torch.Tensor] = []
+    with torch.inference_mode():
+        for batch in ordered_loader(prepared.source, torch.from_numpy(origins), BATCH):
+            found.append(loss.forecasts(network(batch), batch["period"]))
+    return torch.cat(found).numpy() if found else np.empty((0, len(prepared.spec.targets)), np.float32)
+
+
+def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
