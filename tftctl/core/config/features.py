@@ -6,16 +6,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from tftctl.core.errors import UsageError
 from tftctl.core.periods import parse_period
 from tftctl.core.records import Scale
 
-PeriodName = Annotated[str, BeforeValidator(parse_period)]
+
+def _period(value: Any) -> str:
+    """pydantic collects ValueErrors only; anything else would hide the other problems."""
+    if not isinstance(value, str):
+        raise ValueError("not a bar period; write it like 15m, 1h, 4h, 1d or 1w")
+    try:
+        return parse_period(value)
+    except UsageError as error:
+        raise ValueError(f"not a bar period; {error.hint}") from None
+
+
+PeriodName = Annotated[str, BeforeValidator(_period)]
 
 
 class Strict(BaseModel):
     """Base of every configuration model: an unknown key is a problem."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class IndicatorEntry(BaseModel):

@@ -16,11 +16,12 @@ class Problem:
     key: str
     given: str
     allowed: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        place = f"{self.file}: {self.key}" if self.key else self.file
-        given = f": {self.given}" if self.given else ""
-        return f"{place}{given} ({self.allowed})"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = f"{place}: {self.key}" if self.key else place
+        return f"{where}: {self.given} ({self.allowed})" if self.given else f"{where}: {self.allowed}"
 
 
 class ConfigProblems(ConfigError):
