@@ -50,9 +50,9 @@ def dump_yaml(document: BaseModel | Mapping[str, Any]) -> str:
     """A resolved configuration as YAML text."""
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.sort_base_mapping_type_on_output = False
     stream = StringIO()
     yaml.dump(document.model_dump(mode="json") if isinstance(document, BaseModel) else document, stream)
     return stream.getvalue()
@@ -86,6 +86,6 @@ def _reason(error: Exception) -> str:
 def _reader() -> Any:
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)
     return yaml
