@@ -20,7 +20,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs4 cifs smb smb2 smb3 smbfs afs ncpfs 9p ceph glusterfs lustre beegfs fuse.sshfs fuse.glusterfs fuse.ceph "
     "fuse.s3fs fuse.gcsfuse fuse.rclone fuse.davfs davfs".split()
 )
-_MOUNTS = Path("/proc/mounts")
+MOUNTS = Path("/proc/mounts")
 
 
 @contextmanager
@@ -47,9 +47,9 @@ def writer_lock(root: Path, wait_seconds: float = WAIT_SECONDS, *, unsafe: bool 
         lock.release()
 
 
-def refuse_network(root: Path, mounts: Path = _MOUNTS) -> None:
+def refuse_network(root: Path) -> None:
     """Raise StoreError when `root` lies on a network file system."""
-    kind = file_system(root, mounts)
+    kind = file_system(root, MOUNTS)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreError(
             f"the store {root} lies on a network file system ({kind}), where its lock protects nothing",
@@ -57,7 +57,7 @@ def refuse_network(root: Path, mounts: Path = _MOUNTS) -> None:
         )
 
 
-def file_system(path: Path, mounts: Path = _MOUNTS) -> str:
+def file_system(path: Path, mounts: Path) -> str:
     """Type of the file system that holds `path`; empty where the system does not tell."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,12 +171,17 @@ class _SegmentWriter:
         self._id = f"{now_ms():012x}-{secrets.token_hex(5)}"
         self._temporary = storage.staging / f"{self._id}.parquet"
         self._tally = _Tally()
+        texts = [name for name, dtype in first.schema.items() if dtype == pl.String]
+        schema = first.clear().to_arrow().schema
         with writing(storage.staging):
             self._sink = _Sink(self._temporary)
-        texts = [name for name, dtype in first.schema.items() if dtype == pl.String]
-        self._parquet = pq.ParquetWriter(
-            self._sink, first.clear().to_arrow().schema, compression="zstd", compression_level=1, use_dictionary=texts
-        )
+            try:
+                self._parquet = pq.ParquetWriter(
+                    self._sink, schema, compression="zstd", compression_level=1, use_dictionary=texts
+                )
+            except BaseException:
+                self._drop_file()
+                raise
 
     @property
     def rows(self) -> int:
@@ -201,5 +207,14 @@ class _SegmentWriter:
         )  # fmt: skip
 
     def abandon(self) -> None:
-        self._sink.close()
-        self._temporary.unlink(missing_ok=True)
+        """Close and remove the unfinished file."""
+        with suppress(OSError, ValueError):  # Arrow writes the footer on closing, to a disk that may be full
+            self._parquet.close()
+        self._parquet.is_open = False
+        self._drop_file()
+
+    def _drop_file(self) -> None:
+        with suppress(OSError):
+            self._sink.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)

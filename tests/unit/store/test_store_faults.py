@@ -1,0 +1,155 @@
+"""A write that fails at any point, once or for good, leaves the store as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_tables import bars, seen, visible_files, write
+
+from tftctl.core.errors import StoreError
+from tftctl.store import Store, segments
+from tftctl.store.verify import verify
+
+OPERATIONS = ("open", "fsync", "rename", "replace", "mkdir", "unlink")
+BEFORE = [("A", t, float(t)) for t in range(8)]
+AFTER = [("A", 1, 10.0), *[("A", t, float(t)) for t in range(3, 8)], ("B", 1, 1.0)]
+
+
+class Faults:
+    """Counts file operations and fails the one numbered `at`, or all from there on when `for_good`."""
+
+    def __init__(self, at: int, for_good: bool) -> None:
+        self.at, self.for_good, self.count, self.names = at, for_good, 0, []
+
+    def wrap(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            self.names.append(name)
+            if self.count == self.at or (self.for_good and self.count > self.at):
+                raise OSError(28, "No space left on device", str(args[0]))
+            return real(*args, **kwargs)
+
+        return operation
+
+    def inject(self, patched: pytest.MonkeyPatch) -> None:
+        for name in OPERATIONS:
+            patched.setattr(os, name, self.wrap(name, getattr(os, name)))
+        patched.setattr(segments._Sink, "write", self.wrap("write", segments._Sink.write))
+        patched.setattr(segments.io, "FileIO", self.wrap("create", segments.io.FileIO))
+
+
+@pytest.fixture(autouse=True)
+def no_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue has its own tests, and its file operations are DuckDB's."""
+    monkeypatch.setattr(Store, "refresh_catalog", lambda self: True)
+
+
+def change_much(store: Store) -> None:
+    """A delta and a tombstone that are compacted, a new table, a dropped one."""
+    with store.write("test") as change:
+        change.upsert("bars", "1h", bars([("A", 1, 10.0), ("B", 1, 1.0)]))
+        change.delete("bars", "1h", bars([("A", 0, None), ("A", 2, None)]))
+        change.replace("macro", "1d", bars([("m2", 1, 1.0)]))
+        change.drop("old")
+        change.commit()
+
+
+@pytest.fixture
+def written(store: Store) -> Store:
+    write(store, bars(BEFORE))
+    with store.write("another table") as change:
+        change.replace("old", "1d", bars([("A", 1, 1.0)]))
+        change.commit()
+    return store
+
+
+def operations_of_a_commit(store: Store, copy: Path) -> list[str]:
+    shutil.copytree(store.root, copy)
+    faults = Faults(0, False)
+    with pytest.MonkeyPatch.context() as patched:
+        faults.inject(patched)
+        change_much(Store(copy))
+    assert seen(Store(copy)) == AFTER
+    return faults.names
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("for_good", [False, True])
+def test_each_operation_of_a_commit_may_fail(written: Store, tmp_path: Path, for_good: bool) -> None:
+    names = operations_of_a_commit(written, tmp_path / "dry")
+    assert {"open", "fsync", "rename", "replace", "mkdir", "unlink", "write", "create"} <= set(names)
+    before, files = seen(written), visible_files(written.root)
+    outcomes = set()
+    for at in range(1, len(names) + 1):
+        copy = Store(tmp_path / f"copy{at}")
+        shutil.copytree(written.root, copy.root)
+        failed = _fails(copy, Faults(at, for_good))
+        rows = seen(copy)
+        outcomes.add((failed, rows == AFTER))
+        assert rows in (before, AFTER)
+        assert verify(copy).problems == (), f"operation {at}, {names[at - 1]}"
+        if failed and not for_good:
+            assert rows == before, f"operation {at}, {names[at - 1]}"
+            assert visible_files(copy.root) - files == set(), f"operation {at}, {names[at - 1]}"
+        if at % 4 == 0:
+            change_much(copy)
+            assert seen(copy) == AFTER
+        shutil.rmtree(copy.root)
+    assert (True, False) in outcomes
+
+
+def _fails(store: Store, faults: Faults) -> bool:
+    with pytest.MonkeyPatch.context() as patched:
+        faults.inject(patched)
+        try:
+            change_much(store)
+        except StoreError as error:
+            assert "No space left on device" in error.message
+            assert "\n" not in error.message
+            return True
+    return False
+
+
+def test_first_write_into_a_new_folder_may_fail_anywhere(tmp_path: Path) -> None:
+    faults = Faults(0, False)
+    with pytest.MonkeyPatch.context() as patched:
+        faults.inject(patched)
+        write(Store(tmp_path / "dry"), bars(BEFORE))
+    for at in range(1, faults.count + 1):
+        store = Store(tmp_path / f"new{at}")
+        with pytest.MonkeyPatch.context() as patched:
+            Faults(at, False).inject(patched)
+            try:
+                write(store, bars(BEFORE))
+            except StoreError:
+                with store.read() as snapshot:
+                    assert snapshot.number == 0
+                assert not list(store.root.glob("bars/*/*.parquet"))
+        write(store, bars(BEFORE))
+        assert seen(store) == BEFORE
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder_is_one_line_and_reading_still_works(written: Store) -> None:
+    folders = [written.root, *(path for path in written.root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        with pytest.raises(StoreError, match="cannot write the store"):
+            change_much(written)
+        assert seen(written) == BEFORE
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+def test_a_path_below_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write the store: .*file") as refused:
+        write(Store(tmp_path / "file" / "store"), bars(BEFORE))
+    assert "\n" not in refused.value.message
