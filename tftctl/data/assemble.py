@@ -54,8 +54,9 @@ def prepare_training(
 ) -> Prepared:
     """Load, cut, fit scales on the training part, and gather windows.
 
-    `store` is the store's folder, where the cache of the feature matrix lies. Groups with fewer than 250 training labels of a regression target are left out by name, or are an error
-    (`unseen`). Raises DataError when no group is as long as one window.
+    `store` is the store's folder, where the cache of the feature matrix lies. Groups with fewer than 250 training
+    labels of a regression target are left out by name, or are an error (`unseen`). Raises DataError when no group
+    is as long as one window.
     """
     panel = _load(store, snapshot, inputs, targets, config.periods, config.symbols)
     cuts = _cuts(panel, config)

@@ -17,6 +17,8 @@ from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
 
 if TYPE_CHECKING:
+    from tftctl.data.splits import Split
+    from tftctl.evaluate.evaluation import Evaluation
     from tftctl.features.build import BuildResult
     from tftctl.train.fit import TrainResult
 
@@ -44,3 +46,11 @@ def train_job(
     return train(
         workspace, Store(workspace.store), load_registry(workspace), model, weights, composite, say, accelerator
     )
+
+
+def eval_job(workspace: Workspace, run: str | None, split: Split, checkpoint: str) -> Evaluation:
+    """`tftctl eval`."""
+    from tftctl.evaluate.evaluation import evaluate
+    from tftctl.train.rundir import find_run
+
+    return evaluate(workspace, find_run(workspace, run), split, checkpoint, load_registry(workspace))
