@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from tftctl import __version__, hookspecs
-from tftctl.core import records
-from tftctl.core.errors import PluginError, TftctlError, choices
-from tftctl.core.names import TARGET_PREFIX, name_problem
+from tftctl.core.errors import PluginError, TftctlError, TftctlWarning
+from tftctl.core.registry import PluginInfo, Provided, Registry
+from tftctl.core.validity import record_problems
 
 if TYPE_CHECKING:
     import typer
 
-    from tftctl.core.records import Indicator, Loss, Metric, Source, Target
     from tftctl.core.workspace import Workspace
+
+__all__ = [
+    "BUILTINS",
+    "COMMANDS_HOOK",
+    "HOOKS",
+    "PluginInfo",
+    "Provided",
+    "Registry",
+    "collect",
+    "load_file",
+    "load_registry",
+    "resolve",
+]
 
 ENTRY_POINT_GROUP = "tftctl"
 BUILTINS = (
@@ -40,89 +55,22 @@ BUILTINS = (
     "tftctl.builtins.sources",
 )
 
-# hook -> the kind of record, and the word for it in messages
-HOOKS: dict[str, tuple[type, str]] = {
-    "tftctl_indicators": (records.Indicator, "indicator"),
-    "tftctl_targets": (records.Target, "target"),
-    "tftctl_losses": (records.Loss, "loss"),
-    "tftctl_metrics": (records.Metric, "metric"),
-    "tftctl_sources": (records.Source, "source"),
+# hook -> the word for its records; tftctl_commands gives pairs, not records
+HOOKS: dict[str, str] = {
+    "tftctl_indicators": "indicator",
+    "tftctl_targets": "target",
+    "tftctl_losses": "loss",
+    "tftctl_metrics": "metric",
+    "tftctl_sources": "source",
 }
+COMMANDS_HOOK = "tftctl_commands"
 
-
-@dataclass(frozen=True, slots=True)
-class Provided:
-    """A record and the plugin that brought it."""
-
-    record: Any
-    plugin: str
-    version: str
-
-
-@dataclass(slots=True)
-class PluginInfo:
-    """One row of `tftctl plugins list`. `provides` holds entries like `indicator rsi`."""
-
-    name: str
-    distribution: str
-    version: str
-    status: Literal["ok", "broken"] = "ok"
-    provides: list[str] = field(default_factory=list)
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """Everything that the loaded plugins provide, by kind and name.
-
-    `conflicts` maps (kind, name) to the plugins that claim it: asking for such a name is an error.
-    """
-
-    provided: Mapping[str, Mapping[str, Provided]]
-    conflicts: Mapping[tuple[str, str], tuple[str, ...]]
-    plugins: tuple[PluginInfo, ...]
-    commands: Mapping[str, typer.Typer]
-
-    def names(self, kind: str) -> list[str]:
-        """Sorted names of one kind: indicator, target, loss, metric or source."""
-        return sorted(self.provided[kind])
-
-    def find(self, kind: str, name: str) -> Provided:
-        """Return a record with its origin. Raises PluginError when unknown or claimed twice."""
-        claimants = self.conflicts.get((kind, name))
-        if claimants:
-            raise PluginError(
-                f"{kind} {name!r} comes from two plugins: {' and '.join(claimants)}",
-                "rename it in one of them, or uninstall one",
-            )
-        found = self.provided[kind].get(name)
-        if found is None:
-            broken = [f"{info.name} ({info.error})" for info in self.plugins if info.status == "broken"]
-            hint = choices(name, self.provided[kind], f"{kind}s" if kind != "loss" else "losses")
-            if broken:
-                hint += f"; a broken plugin may hold it: {', '.join(broken)}"
-            raise PluginError(f"there is no {kind} {name!r}", hint)
-        return found
-
-    def indicator(self, name: str) -> Indicator:
-        """The indicator of that name."""
-        return self.find("indicator", name).record
-
-    def target(self, name: str) -> Target:
-        """The target of that name."""
-        return self.find("target", name).record
-
-    def loss(self, name: str) -> Loss:
-        """The loss of that name."""
-        return self.find("loss", name).record
-
-    def metric(self, name: str) -> Metric:
-        """The metric of that name."""
-        return self.find("metric", name).record
-
-    def source(self, name: str) -> Source:
-        """The source of that name."""
-        return self.find("source", name).record
+# DESIGN's command line: a guest may not take these names, also those that a later version brings
+RESERVED_COMMANDS = frozenset(
+    """init quickstart config data macro features store train resume warm-start bench eval predict report export combine
+    select audit prune runs plugins""".split()
+)
+_COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def resolve(factory: Any) -> Any:
@@ -139,123 +87,172 @@ def resolve(factory: Any) -> Any:
 
 
 def load_registry(workspace: Workspace | None = None) -> Registry:
-    """Load built-ins, installed plugins and the files that the workspace lists.
+    """Load built-ins, installed plugins and the files that the workspace lists; once per process for the same files.
 
-    A plugin that fails to import or returns something malformed becomes a row with status `broken`; it is an
-    error only when something asks for what it should have provided.
+    A plugin that fails to import or returns something malformed becomes a row with status `broken` and a
+    TftctlWarning; it is an error only when something asks for what it should have provided.
     """
+    files = workspace.plugin_files if workspace else ()
+    key = tuple((path, path.stat().st_mtime_ns if path.is_file() else 0) for path in files)
+    if key not in _loaded:
+        _loaded[key] = _load(files)
+    return _loaded[key]
+
+
+_loaded: dict[tuple[tuple[Path, int], ...], Registry] = {}
+
+
+def _load(files: tuple[Path, ...]) -> Registry:
     loading = _Loading()
     for module_name in BUILTINS:
-        loading.add(module_name.removeprefix("tftctl."), "tftctl", __version__, _importer(module_name))
-    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda item: item.name):
-        distribution = entry.dist.name if entry.dist else "?"
-        version = entry.dist.version if entry.dist else "?"
-        loading.add(entry.name, distribution, version, entry.load)
-    for path in workspace.plugin_files if workspace else ():
-        loading.add(path.stem, str(path), "file", _file_importer(path))
-    return loading.registry()
+        loading.add(
+            module_name.removeprefix("tftctl."), "tftctl", __version__, partial(importlib.import_module, module_name)
+        )
+    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=_entry_order):
+        loading.add(entry.name, *_origin(entry), entry.load)
+    for path in files:
+        loading.add(path.stem, str(path), "file", partial(load_file, path))
+    registry = loading.registry()
+    for info in registry.plugins:
+        if info.status != "ok":
+            warnings.warn(f"plugin {info.name} ({info.distribution}): {info.error}", TftctlWarning, stacklevel=3)
+    return registry
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a single-file plugin. Raises PluginError when it is missing or cannot be executed."""
-    return _file_importer(path)()
+    """Import a single-file plugin. Raises PluginError when it does not exist; its own errors pass through."""
+    if not path.is_file():
+        raise PluginError(f"plugin file {path} does not exist", "mend `plugins` in tftctl.toml")
+    mark = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    name = f"tftctl_workspace_plugin_{path.stem}_{mark}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file", "a single-file plugin ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def collect(plugin: Any) -> list[tuple[str, Any]]:
+    """All (kind, record) pairs of one plugin, in the order of the hooks; a command is ("command", (name, Typer)).
+
+    Raises PluginError when a hook has an unknown name, fails, or gives something malformed.
+    """
+    manager = pluggy.PluginManager("tftctl")
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise PluginError("it has no tftctl hook", "mark its functions with tftctl.api.hookimpl")
+    found = [(word, record) for hook, word in HOOKS.items() for record in _call(manager, hook)]
+    problems = [text for word, record in found for text in record_problems(word, record)]
+    commands = _call(manager, COMMANDS_HOOK)
+    problems += [text for pair in commands for text in _command_problems(pair)]
+    found += [("command", pair) for pair in commands]
+    problems = problems or _twins(found)
+    if problems:
+        raise PluginError("; ".join(problems))
+    return found
+
+
+def _call(manager: pluggy.PluginManager, hook: str) -> list[Any]:
+    try:
+        return [record for batch in getattr(manager.hook, hook)() for record in batch or ()]
+    except Exception as error:
+        raise PluginError(f"its hook {hook} failed: {type(error).__name__}: {error}") from error
+
+
+def _command_problems(pair: Any) -> Iterator[str]:
+    import typer
+
+    if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], typer.Typer)):
+        yield f"{COMMANDS_HOOK} must give pairs of a name and a typer.Typer"
+    elif not (isinstance(pair[0], str) and _COMMAND_NAME.fullmatch(pair[0])):
+        yield f"command name {pair[0]!r}: use lower-case letters, digits and hyphens"
+
+
+def _twins(found: list[tuple[str, Any]]) -> list[str]:
+    claims = [(word, _name_of(word, record)) for word, record in found]
+    return [
+        f"it gives the {word} {name!r} twice" for word, name in sorted(set(claims)) if claims.count((word, name)) > 1
+    ]
+
+
+def _name_of(word: str, record: Any) -> str:
+    return record[0] if word == "command" else record.name
 
 
 class _Loading:
     """Collects plugins one by one; `registry()` freezes what was found."""
 
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager("tftctl")
-        self.manager.add_hookspecs(hookspecs)
         self.infos: list[PluginInfo] = []
-        self.provided: dict[str, dict[str, Provided]] = {word: {} for _, word in HOOKS.values()}
-        self.claims: dict[tuple[str, str], list[str]] = {}
-        self.commands: dict[str, typer.Typer] = {}
+        self.found: list[tuple[PluginInfo, str, Any]] = []
 
-    def add(self, name: str, distribution: str, version: str, load: Any) -> None:
-        info = PluginInfo(name, distribution, version)
+    def add(self, name: str, distribution: str, version: str, load: Callable[[], Any]) -> None:
+        taken = any(info.name == name for info in self.infos)
+        info = PluginInfo(f"{name} ({distribution})" if taken else name, distribution, version)
         self.infos.append(info)
         try:
-            found = list(self._collect(name, load()))
-        except Exception as error:  # noqa: BLE001 - a guest may fail in any way; it becomes a row in the list
+            records = collect(load())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may fail in any way; it becomes a row in the list
             info.status, info.error = "broken", _one_line(error)
             return
-        for word, record in found:
-            self._claim(word, record, info)
-
-    def _collect(self, name: str, module: Any) -> Iterator[tuple[str, Any]]:
-        """Yield (kind, record) pairs of one plugin, checked; nothing is registered when any of them is wrong."""
-        self.manager.register(module, name=name)
-        self.manager.check_pending()
-        try:
-            for hook, (record_type, word) in HOOKS.items():
-                for record in _call(self.manager, module, hook):
-                    if not isinstance(record, record_type):
-                        raise PluginError(f"{hook} gave a {type(record).__name__}, not a {record_type.__name__}")
-                    check_record(word, record)
-                    yield word, record
-            for command_name, command in _call(self.manager, module, "tftctl_commands"):
-                yield "command", (command_name, command)
-        except BaseException:
-            self.manager.unregister(module)
-            raise
-
-    def _claim(self, word: str, record: Any, info: PluginInfo) -> None:
-        name = record[0] if word == "command" else record.name
-        self.claims.setdefault((word, name), []).append(info.name)
-        info.provides.append(f"{word} {name}")
-        if word == "command":
-            self.commands.setdefault(name, record[1])
-        else:
-            self.provided[word].setdefault(name, Provided(record, info.name, info.version))
+        self.found += [(info, word, record) for word, record in records]
 
     def registry(self) -> Registry:
-        conflicts = {claim: tuple(names) for claim, names in self.claims.items() if len(names) > 1}
-        return Registry(self.provided, conflicts, tuple(self.infos), self.commands)
+        conflicts = {**self._same_name(), **self._same_column()}
+        provided: dict[str, dict[str, Provided]] = {word: {} for word in HOOKS.values()}
+        commands: dict[str, typer.Typer] = {}
+        for info, word, record in self.found:
+            name = _name_of(word, record)
+            info.provides.append(f"{word} {name}")
+            conflict = conflicts.get((word, name))
+            if conflict and info.distribution != "tftctl":
+                info.status, info.error = "conflict", conflict if info.error is None else f"{info.error}; {conflict}"
+            if word != "command":
+                provided[word].setdefault(name, Provided(record, info.name, info.version))
+            elif not conflict:
+                commands[name] = record[1]
+        return Registry(provided, conflicts, tuple(self.infos), commands)
+
+    def _same_name(self) -> dict[tuple[str, str], str]:
+        claims: dict[tuple[str, str], list[str]] = {("command", name): ["tftctl itself"] for name in RESERVED_COMMANDS}
+        for info, word, record in self.found:
+            claims.setdefault((word, _name_of(word, record)), []).append(info.name)
+        return {
+            (word, name): f"{word} {name!r} comes from two plugins: {' and '.join(sorted(owners))}"
+            for (word, name), owners in claims.items()
+            if len(owners) > 1
+        }
+
+    def _same_column(self) -> dict[tuple[str, str], str]:
+        """Two indicators of different names that make one column."""
+        makers: dict[str, list[tuple[str, str]]] = {}
+        for info, word, record in self.found:
+            for output in record.outputs if word == "indicator" else ():
+                makers.setdefault(output.name, []).append((record.name, info.name))
+        conflicts: dict[tuple[str, str], str] = {}
+        for column, owners in makers.items():
+            if len({indicator for indicator, _ in owners}) > 1:
+                text = " and ".join(f"indicator {name!r} of {plugin}" for name, plugin in sorted(owners))
+                conflicts |= {("indicator", name): f"column {column!r} is made by {text}" for name, _ in owners}
+        return conflicts
 
 
-def check_record(word: str, record: Any) -> None:
-    """Raise PluginError when a record breaks a rule that can be seen without running it (F1)."""
-    if word not in ("indicator", "target"):
-        return
-    names = [record.name] if word == "target" else [record.name, *(output.name for output in record.outputs)]
-    for name in names:
-        problem = name_problem(name)
-        if problem:
-            raise PluginError(f"{word} name {name!r} cannot be used: {problem}")
-        if name.startswith(TARGET_PREFIX) != (word == "target"):
-            raise PluginError(f"{word} name {name!r}: exactly the targets begin with {TARGET_PREFIX!r}")
-    if (record.kernel is None) == (record.expr is None):
-        raise PluginError(f"{word} {record.name!r} needs exactly one of kernel and expr")
+def _origin(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
 
 
-def _call(manager: pluggy.PluginManager, module: Any, hook: str) -> list[Any]:
-    caller = manager.subset_hook_caller(
-        hook, remove_plugins=[other for other in manager.get_plugins() if other is not module]
-    )
-    return [record for batch in caller() for record in batch or ()]
+def _entry_order(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    return entry.name, _origin(entry)[0]
 
 
-def _importer(module_name: str) -> Any:
-    return lambda: importlib.import_module(module_name)
-
-
-def _file_importer(path: Path) -> Any:
-    def load() -> ModuleType:
-        if not path.is_file():
-            raise PluginError(f"plugin file {path} does not exist", "mend `plugins` in tftctl.toml")
-        name = f"tftctl_workspace_plugin_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise PluginError(f"{path} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
-
-    return load
-
-
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = error.message if isinstance(error, TftctlError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())

@@ -55,6 +55,10 @@ class PluginError(TftctlError):
     kind = "plugin"
 
 
+class TftctlWarning(UserWarning):
+    """Something the user should know that does not stop the work; the command line prints it on stderr."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name most like `name`, or None when nothing is close."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -27,7 +27,7 @@ def explain(
         if text not in allowed.setdefault(path, []):
             allowed[path].append(text)
     return [
-        Problem(place, ".".join(map(str, path)), given[path], " or ".join(texts), line_of(path, lines))
+        Problem(place, ".".join(map(str, path)), given[path], _either(texts), line_of(path, lines))
         for path, texts in allowed.items()
     ]
 
@@ -72,6 +72,10 @@ def _document_path(location: Sequence[str | int], document: Any) -> KeyPath:
 
 def _is_branch(part: str | int) -> bool:
     return isinstance(part, str) and ("[" in part or part in ("int", "str", "float", "bool", "none"))
+
+
+def _either(texts: Sequence[str]) -> str:
+    return " or ".join(texts).replace(" or should be ", " or ")
 
 
 def _plain(message: str) -> str:

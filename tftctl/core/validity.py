@@ -1,0 +1,179 @@
+"""What can be said about a plugin's record without running its formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
+
+from tftctl.core.names import TARGET_PREFIX, name_problem
+from tftctl.core.records import Indicator, Kind, Loss, Metric, Output, Params, Scale, Source, Target
+
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+SCALES: frozenset[str] = frozenset(get_args(Scale))
+
+# the word for a kind of record in messages, and its plural
+RECORDS: dict[str, type] = {
+    "indicator": Indicator,
+    "target": Target,
+    "loss": Loss,
+    "metric": Metric,
+    "source": Source,
+}
+
+
+def plural(word: str) -> str:
+    """indicators, targets, losses, ..."""
+    return "losses" if word == "loss" else f"{word}s"
+
+
+def record_problems(word: str, record: Any) -> list[str]:
+    """Everything wrong with a record of that kind; empty when it can be registered."""
+    if not isinstance(record, RECORDS[word]):
+        return [f"a {type(record).__name__} was given, not {_article(word)}"]
+    name: Any = getattr(record, "name", None)
+    if not isinstance(name, str):
+        return [f"the name of {_article(word)} is {name!r}, not a string"]
+    return [f"{word} {name!r}: {text}" for text in _CHECKS[word](record)]
+
+
+def _article(word: str) -> str:
+    kind = RECORDS[word].__name__
+    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
+
+
+def _indicator(record: Indicator) -> Iterator[str]:
+    yield from _name(record.name, is_target=False)
+    outputs = record.outputs
+    if not _is_tuple_of(Output, outputs):
+        yield "outputs must be a non-empty tuple of Output"
+        return
+    for output in outputs:
+        yield from _name(output.name, is_target=False)
+        if output.scale not in SCALES:
+            yield f"scale of {output.name!r} is {output.scale!r}, not one of {', '.join(sorted(SCALES))}"
+    if len({output.name for output in outputs}) < len(outputs):
+        yield "two outputs have one name"
+    yield from _formula(record)
+    yield from _defaults(record, ("inputs", "first_valid", "settle"))
+
+
+def _target(record: Target) -> Iterator[str]:
+    yield from _name(record.name, is_target=True)
+    if record.kind not in KINDS:
+        yield f"kind is {record.kind!r}, not one of {', '.join(sorted(KINDS))}"
+    if not _is_horizon(record.horizon):
+        yield 'horizon must map periods (or "*") to numbers of bars of at least 1'
+    if not _are_names(record.inputs):
+        yield "inputs must be a tuple of column names"
+    yield from _formula(record)
+    yield from _defaults(record, ())
+
+
+def _loss(record: Loss) -> Iterator[str]:
+    yield from _plain_name(record.name)
+    yield from _kinds(record.kinds)
+    yield from _factory(record.factory)
+
+
+def _metric(record: Metric) -> Iterator[str]:
+    yield from _plain_name(record.name)
+    yield from _kinds(record.kinds)
+    yield from _factory(record.factory)
+    if record.direction not in ("higher", "lower"):
+        yield f"direction is {record.direction!r}, not higher or lower"
+    upper = math.inf if record.upper is None else record.upper
+    if not record.lower < upper:
+        yield f"its range {record.lower} .. {upper} is empty"
+    if not record.lower <= record.no_skill <= upper:
+        yield f"no_skill {record.no_skill} lies outside its range {record.lower} .. {upper}"
+
+
+def _source(record: Source) -> Iterator[str]:
+    yield from _plain_name(record.name)
+    if record.provides not in ("bars", "macro"):
+        yield f"provides is {record.provides!r}, not bars or macro"
+    if not callable(record.fetch):
+        yield "fetch must be a function of the parameters"
+    if not _is_params(record.params):
+        yield "params must be a subclass of Params"
+
+
+_CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "indicator": _indicator,
+    "target": _target,
+    "loss": _loss,
+    "metric": _metric,
+    "source": _source,
+}
+
+
+def _name(name: Any, *, is_target: bool) -> Iterator[str]:
+    problem = name_problem(name) if isinstance(name, str) else "it is not a string"
+    if problem:
+        yield f"the name {name!r} cannot be used: {problem}"
+    elif name.startswith(TARGET_PREFIX) != is_target:
+        yield f"the name {name!r} cannot be used: exactly the targets begin with {TARGET_PREFIX!r}"
+
+
+def _plain_name(name: str) -> Iterator[str]:
+    """Losses, metrics and sources are no columns: `huber` may be a PyTorch attribute."""
+    if not name.isidentifier() or name != name.lower():
+        yield "use lower-case letters, digits and underscores, beginning with a letter"
+
+
+def _formula(record: Indicator | Target) -> Iterator[str]:
+    if (record.kernel is None) == (record.expr is None):
+        yield "it needs exactly one of kernel and expr"
+    elif not callable(record.kernel or record.expr):
+        yield "its kernel or expr is no function"
+
+
+def _defaults(record: Indicator | Target, functions: tuple[str, ...]) -> Iterator[str]:
+    """The default parameters must exist, and what depends on them must answer."""
+    if not _is_params(record.params):
+        yield "params must be a subclass of Params"
+        return
+    try:
+        params = record.params()
+        answers = {name: getattr(record, name)(params) for name in functions}
+    except Exception as error:  # noqa: BLE001 - the guest's own code; the text goes into the list of plugins
+        yield f"its defaults do not work: {type(error).__name__}: {error}"
+        return
+    if "inputs" in answers and not _are_names(answers["inputs"]):
+        yield "inputs(params) must return a tuple of column names"
+    if "first_valid" in answers and not (isinstance(answers["first_valid"], int) and answers["first_valid"] >= 0):
+        yield "first_valid(params) must return a number of bars"
+
+
+def _kinds(kinds: Any) -> Iterator[str]:
+    if not isinstance(kinds, tuple) or not kinds or not set(kinds) <= KINDS:
+        yield f"kinds must be a tuple of {' and '.join(sorted(KINDS))}"
+
+
+def _factory(factory: Any) -> Iterator[str]:
+    if isinstance(factory, str):
+        if factory.count(":") != 1:
+            yield f"factory {factory!r} is no import string like package.module:name"
+    elif not callable(factory):
+        yield "factory must be a function or an import string"
+
+
+def _is_params(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, Params)
+
+
+def _is_tuple_of(kind: type, values: Any) -> bool:
+    return isinstance(values, tuple) and bool(values) and all(isinstance(value, kind) for value in values)
+
+
+def _is_horizon(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(_is_count(bars) for bars in value.values())
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_names(names: Any) -> bool:
+    return _is_tuple_of(str, names)
