@@ -35,8 +35,8 @@ def run_query(snapshot: Snapshot, query: str) -> Answer:
     is wrong and for a table or column that is not there; StoreError when a file cannot be read.
     """
     with duckdb.connect(":memory:") as connection:
-        _prepare(connection, snapshot)
         try:
+            _prepare(connection, snapshot)
             _check_select(connection, query)
             relation = connection.sql(query)
             if relation is None:
