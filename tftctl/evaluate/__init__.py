@@ -1,1 +1,1 @@
-"""What a trained network is worth: forecasts beside baselines."""
+"""Forecasts against truth, beside baselines that a user would ask for first."""

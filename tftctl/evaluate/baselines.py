@@ -1,57 +1,60 @@
-"""The baselines that a user would ask for first: the training mean (or base rate), and persistence."""
+"""What a network has to beat: the training mean and persistence (SEMANTICS M7)."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from tftctl.data.assemble import Prepared
-from tftctl.data.panel import NO_LABEL_END, Panel
-from tftctl.train.scores import Forecasts
+from tftctl.data.panel import Panel
+from tftctl.data.splits import Cuts, assign
 
-Array = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float64]
+Instants = npt.NDArray[np.int64]
 
-
-def training_mean(forecasts: Forecasts, prepared: Prepared, place: int) -> Forecasts:
-    """The mean of the group's training labels; for binary targets the base rate of the period's."""
-    spec = prepared.spec
-    if forecasts.kind == "binary":
-        rates = spec.targets[place].base_rate
-        rate = np.array([rates[str(period)] for period in forecasts.period])
-        return replace(forecasts, prediction=rate, prediction_raw=rate)
-    centre, _ = _scale(forecasts, prepared, place)
-    return replace(forecasts, prediction=np.zeros(centre.size), prediction_raw=centre)
+MEAN = "mean"
+PERSISTENCE = "persistence"
 
 
-def persistence(forecasts: Forecasts, prepared: Prepared, place: int) -> Forecasts:
-    """The latest label that was known at the origin (M7): label_end <= available_at. NaN where there is none.
+def training_means(panel: Panel, place: int, cuts: Cuts) -> Values:
+    """Per row, the mean of its (symbol, period)'s training labels of target number `place`: shape (N,).
 
-    For binary targets the forecast is that label, 0 or 1.
+    That is the base rate where the target is binary; NaN where the group has no training label.
     """
-    raw = np.full(forecasts.timestamp.size, np.nan)
-    for group in prepared.panel.groups:
-        rows = (forecasts.symbol == group.symbol) & (forecasts.period == group.period)
-        if rows.any():
-            span = slice(group.start, group.stop)
-            raw[rows] = latest_known(prepared.panel, span, place, forecasts.available_at[rows])
-    centre, scale = _scale(forecasts, prepared, place)
-    return replace(forecasts, prediction=(raw - centre) / scale, prediction_raw=raw)
+    training = assign(panel.available_at, panel.last_label_end(), cuts) == 0
+    found = np.full(panel.rows, np.nan)
+    for group in panel.groups:
+        rows = slice(group.start, group.stop)
+        labels = panel.labels[rows, place][training[rows]].astype(np.float64)
+        labels = labels[np.isfinite(labels)]
+        if labels.size:
+            found[rows] = labels.mean()
+    return found
 
 
-def latest_known(panel: Panel, group: slice, place: int, at: npt.NDArray[np.int64]) -> Array:
-    """Label with the latest label_end at or before each instant, of one group; NaN where there is none."""
-    labels, ends = panel.labels[group, place].astype(np.float64), panel.label_end[group, place]
-    there = np.isfinite(labels) & (ends != NO_LABEL_END)
-    labels, ends = labels[there], ends[there]
-    order = np.argsort(ends, kind="stable")
-    number = np.searchsorted(ends[order], at, side="right") - 1
-    known = np.append(labels[order], np.nan)
-    return known[number]
+def persistence(panel: Panel, place: int) -> Values:
+    """Per row, the latest label of its own group that was known at its `available_at`: shape (N,), NaN before any.
+
+    For a binary target that is a plain 0 or 1, so its Brier score counts a miss in full.
+    """
+    found = np.full(panel.rows, np.nan)
+    for group in panel.groups:
+        rows = slice(group.start, group.stop)
+        found[rows] = latest_known(panel.labels[rows, place], panel.label_end[rows, place], panel.available_at[rows])
+    return found
 
 
-def _scale(forecasts: Forecasts, prepared: Prepared, place: int) -> tuple[Array, Array]:
-    stats = {(group.symbol, group.period): group for group in prepared.spec.groups}
-    found = [stats[str(s), str(p)] for s, p in zip(forecasts.symbol, forecasts.period, strict=True)]
-    return np.array([group.centre[place] for group in found]), np.array([group.scale[place] for group in found])
+def latest_known(labels: npt.NDArray[np.floating], label_end: Instants, available_at: Instants) -> Values:
+    """The label with the latest `label_end` at or before each instant, of equal ones the later row's.
+
+    For a label over h bars at row t this is row t-h's, not row t-1's, which is still open at t. Rows without a
+    label (NaN) are passed over.
+    """
+    labelled = np.flatnonzero(np.isfinite(labels))
+    found = np.full(available_at.shape, np.nan)
+    if not labelled.size:
+        return found
+    order = labelled[np.lexsort((labelled, label_end[labelled]))]
+    latest = np.searchsorted(label_end[order], available_at, side="right") - 1
+    known = latest >= 0
+    found[known] = labels[order[latest[known]]]
+    return found
