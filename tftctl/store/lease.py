@@ -40,12 +40,13 @@ class Lease:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._owner = os.getpid()
         self._released = threading.Event()
         threading.Thread(target=self._beat, name="tftctl-lease", daemon=True).start()
 
     def release(self) -> None:
-        """End the lease; a second call does nothing."""
-        if not self._released.is_set():
+        """End the lease; a second call does nothing, nor does one in a forked child, whose parent still reads."""
+        if not self._released.is_set() and os.getpid() == self._owner:
             self._released.set()
             self._remove()
 

@@ -33,7 +33,7 @@ def writer_lock(root: Path, wait_seconds: float = WAIT_SECONDS, *, unsafe: bool 
     if not unsafe:
         refuse_network(root)
     path = root / LOCK
-    lock = FileLock(path, timeout=wait_seconds)
+    lock = FileLock(path, timeout=wait_seconds, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:
@@ -65,7 +65,7 @@ def file_system(path: Path, mounts: Path) -> str:
         return ""
     place, best, kind = str(path.resolve()), "", ""
     for line in lines:
-        _, mount, found, *_ = line.split(" ")
+        _, mount, found, *_ = (*line.split(" "), "", "")
         mount = mount.replace("\\040", " ")
         if (place == mount or place.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
             best, kind = mount, found

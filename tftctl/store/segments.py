@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,8 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
+from tftctl.core.errors import StoreError
+from tftctl.core.names import NAME
 from tftctl.core.times import now_ms
 from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, match
 from tftctl.store.layout import segment_folder
@@ -26,6 +29,7 @@ from tftctl.store.storage import Storage, writing
 ROW_GROUP_ROWS = 20_480
 BLOCK_ROWS = 8 * ROW_GROUP_ROWS
 SEGMENT_ROWS = 4_000_000
+_PERIOD = re.compile(r"[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,13 @@ class Place:
     period: str
     kind: Kind = "base"
     sequence: int = 0
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.table) or not _PERIOD.fullmatch(self.period):
+            raise StoreError(
+                f"{self.table!r} {self.period!r} cannot be a table and a period",
+                "a table is named like bars, a period like 1h or 1mo",
+            )
 
     def __str__(self) -> str:
         return f"{self.table} {self.period}"

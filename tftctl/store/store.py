@@ -50,12 +50,15 @@ class Store:
             return EMPTY
         name = manifest_name(number)
         try:
-            return decode(self.storage.read(name), name)
+            manifest = decode(self.storage.read(name), name)
         except FileNotFoundError:
             listed = ", ".join(str(found) for found in self.storage.manifests()[-12:]) or "none"
             raise StoreError(f"there is no snapshot {number}", f"snapshots: {listed}") from None
         except OSError as error:
             raise StoreError(f"cannot read {self.root / name}: {error.strerror}", "see: tftctl store verify") from None
+        if manifest.number != number:
+            raise StoreError(f"{name} calls itself {manifest.number}", "see: tftctl store verify")
+        return manifest
 
     def manifest_or_none(self, number: int) -> Manifest | None:
         """A manifest, or None when it is not there or damaged, as one of an interrupted writer may be."""

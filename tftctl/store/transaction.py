@@ -45,14 +45,15 @@ class Transaction:
         Equal rows leave the period as it is. Raises StoreError for rows out of order, before anything is visible.
         """
         self._check_open()
+        place = Place(table, period)
         coming = iter([frames] if isinstance(frames, pl.DataFrame) else frames)
         first = next(coming, None)
         if first is None:
             self.drop(table, period)
             return 0
-        segments = self._write(Place(table, period), chain([first], coming))
+        segments = self._write(place, chain([first], coming))
         entry = self._tables.get(table, Table())
-        part = part_of(column_types(conform(first, period, f"{table} {period}")), segments)
+        part = part_of(column_types(conform(first, period, str(place))), segments)
         if not untouched(part, entry.parts.get(period)):
             self._tables[table] = entry.with_part(period, part, segments)
         return part.rows

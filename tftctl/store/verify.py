@@ -38,22 +38,25 @@ def verify(store: Store) -> Verdict:
 
 def _problems(store: Store) -> Iterator[str]:
     try:
-        current = store.current()
-        newest = store.manifest(current)
+        snapshot = store.read()
     except StoreError as error:
         yield error.message
         return
-    sound: dict[str, bool] = {}
-    for number in [*(found for found in store.storage.manifests() if found < current), current]:
-        try:
-            manifest = store.manifest(number)
-        except StoreError as error:
-            yield error.message
-            continue
-        if manifest.number != number:
-            yield f"the manifest of snapshot {number} calls itself {manifest.number}"
-        yield from _file_problems(store, manifest, sound)
-    yield from _row_problems(store, newest, sound)
+    with snapshot:
+        sound: dict[str, bool] = {}
+        for number in store.storage.manifests():
+            problems = list(_older_problems(store, number, sound)) if number < snapshot.number else []
+            if problems and number in store.storage.manifests():  # gc may have taken it meanwhile
+                yield from problems
+        yield from _file_problems(store, snapshot.manifest, sound)
+        yield from _row_problems(store, snapshot.manifest, sound)
+
+
+def _older_problems(store: Store, number: int, sound: dict[str, bool]) -> Iterator[str]:
+    try:
+        yield from _file_problems(store, store.manifest(number), sound)
+    except StoreError as error:
+        yield error.message
 
 
 def _file_problems(store: Store, manifest: Manifest, sound: dict[str, bool]) -> Iterator[str]:

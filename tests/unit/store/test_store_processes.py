@@ -66,10 +66,10 @@ def test_two_writers_lose_no_commit_and_a_reader_sees_whole_snapshots(store: Sto
 
 def test_killed_writers_leave_the_store_before_or_after(tmp_path: Path) -> None:
     worker = Path(__file__).with_name("crash_worker.py")
-    command = [sys.executable, str(worker), str(tmp_path / "store"), "28"]
+    command = [sys.executable, str(worker), str(tmp_path / "store"), "25"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 28
+    assert int(done.stdout) >= 25
 
 
 def test_a_waiting_writer_says_who_holds_the_lock(store: Store) -> None:

@@ -288,7 +288,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(STEPS)
 def test_any_history_reads_like_a_dict(steps: list[tuple[str, object]]) -> None:
     """The oracle is a Python dict; deltas stay uncompacted half of the time because the base is large."""
