@@ -45,8 +45,10 @@ def test_status_and_sql(filled: Workspace) -> None:
     assert document(tftctl(filled, "sql", query, "--json")) == [
         {"symbol": "BTCUSDT", "last": "1970-01-01T03:00:00Z", "top": 4.5}
     ]
-    plain = tftctl(filled, "sql", query)
-    assert plain.stdout == "symbol\tlast\ttop\nBTCUSDT\t1970-01-01T03:00:00Z\t4.5\n"
+    plain = tftctl(
+        filled, "sql", "SELECT max(datetime) AS last, 1704067200000 AS t, 42283.58 AS x, NULL AS n FROM bars"
+    )
+    assert plain.stdout == "last\tt\tx\tn\n1970-01-01T03:00:00Z\t1704067200000\t42283.58\t\n"
 
 
 def test_a_bad_query_is_exit_2_and_one_line(filled: Workspace) -> None:

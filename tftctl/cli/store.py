@@ -46,7 +46,7 @@ def sql(
     if as_json:
         emit_json(answer.objects())
     else:
-        print_table(answer.columns, answer.rows)
+        print_table(answer.columns, answer.texts())
 
 
 @app.command("export")

@@ -27,6 +27,10 @@ class Answer:
         """The rows as mappings."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    def texts(self) -> list[list[str | None]]:
+        """The rows for a table, with all digits of every number."""
+        return [[None if value is None else str(value) for value in row] for row in self.rows]
+
 
 def run_query(snapshot: Snapshot, query: str) -> Answer:
     """Run one SELECT-like statement over views named like the tables.

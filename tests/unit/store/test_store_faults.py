@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from store_tables import bars, seen, visible_files, write
 
 from tftctl.core.errors import StoreError
 from tftctl.store import Store, segments
+from tftctl.store.gc import collect_garbage
+from tftctl.store.status import status
 from tftctl.store.verify import verify
 
 OPERATIONS = ("open", "fsync", "rename", "replace", "mkdir", "unlink")
@@ -134,18 +137,33 @@ def test_first_write_into_a_new_folder_may_fail_anywhere(tmp_path: Path) -> None
         assert seen(store) == BEFORE
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_folder_is_one_line_and_reading_still_works(written: Store) -> None:
-    folders = [written.root, *(path for path in written.root.rglob("*") if path.is_dir())]
-    for folder in folders:
-        folder.chmod(0o555)
-    try:
-        with pytest.raises(StoreError, match="cannot write the store"):
-            change_much(written)
-        assert seen(written) == BEFORE
-    finally:
-        for folder in folders:
-            folder.chmod(0o755)
+@pytest.fixture
+def guest() -> Iterator[Path]:
+    """A folder that everyone may read, and for the test a user who may not write to it."""
+    folder = Path(tempfile.mkdtemp())
+    yield folder
+    os.seteuid(os.getuid())
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_read_only_store_is_one_line_and_reading_still_works(guest: Path, tmp_path: Path) -> None:
+    store = Store(guest / "store")
+    write(store, bars(BEFORE))
+    before = visible_files(store.root)
+    for path in sorted([guest, *guest.rglob("*")], reverse=True):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    for attempt in (lambda: change_much(store), lambda: collect_garbage(store, tmp_path, keep=1)):
+        with pytest.raises(StoreError, match=r"cannot write the store: .*: Permission denied") as refused:
+            attempt()
+        assert "\n" not in refused.value.message
+    assert seen(store) == BEFORE
+    assert verify(store).problems == ()
+    assert status(store)["snapshot"] == 1
+    assert visible_files(store.root) == before
 
 
 def test_a_path_below_a_file_is_one_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 from store_tables import bars, seen, write
 
 from tftctl.core.errors import StoreError
-from tftctl.store import Store, lock
+from tftctl.store import Store, lease, lock
 from tftctl.store.verify import verify
 
 COMMITS = 15
@@ -115,13 +116,36 @@ def test_leases_exist_while_read_and_end_with_the_reader(store: Store) -> None:
     write(store, bars([("A", 1, 1.0)]))
     leases = store.root / "_leases"
     snapshot = store.read()
-    (lease,) = leases.iterdir()
-    assert json.loads(lease.read_text())["snapshot"] == 1
+    (path,) = leases.iterdir()
+    assert json.loads(path.read_text())["snapshot"] == 1
     snapshot.close()
     assert not list(leases.iterdir())
     forgotten = store.read()
     del forgotten
     assert not list(leases.iterdir())
+
+
+def test_a_lease_beats_while_its_reader_lives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.01)
+    write(store, bars([("A", 1, 1.0)]))
+    with store.read():
+        (path,) = (store.root / "_leases").iterdir()
+        os.utime(path, (0, 0))
+        waited = time.monotonic() + 5
+        while path.stat().st_mtime == 0 and time.monotonic() < waited:
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 0
+
+
+def test_a_forked_child_does_not_end_its_parents_lease(store: Store) -> None:
+    write(store, bars([("A", 1, 1.0)]))
+    with store.read() as snapshot:
+        child = os.fork()
+        if child == 0:
+            snapshot.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert len(list((store.root / "_leases").iterdir())) == 1
 
 
 def test_a_reader_retries_when_its_snapshot_goes_while_it_opens(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
