@@ -45,7 +45,10 @@ def measure(name: str, command: list[str]) -> dict:
     """Run one tftctl command with --json; print its seconds, peak memory and the short figures of its document."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tftctl", *command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "tftctl", *command, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     text = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)

@@ -172,20 +172,38 @@ def spearman() -> Score:
 
 
 def rank_ic() -> Score:
-    """Mean over instants of the rank correlation across symbols, where at least five have a forecast."""
+    """Mean over instants of the rank correlation across symbols, where at least five have a forecast.
+
+    An instant with one and the same truth everywhere says nothing and is passed over; one and the same forecast
+    everywhere is no skill, 0.
+    """
 
     def score(scored: MetricInput) -> float:
         import numpy as np
 
         order = np.argsort(scored.available_at, kind="stable")
-        _, starts = np.unique(scored.available_at[order], return_index=True)
-        groups = [group for group in np.split(order, starts[1:]) if group.size >= MIN_SYMBOLS]
-        groups = [group for group in groups if not _constant(scored.truth_raw[group])]
-        if not groups:
-            return NAN
-        return float(np.mean([_rank_correlation(scored.prediction_raw[g], scored.truth_raw[g]) for g in groups]))
+        _, starts, sizes = np.unique(scored.available_at[order], return_index=True, return_counts=True)
+        found = []
+        for size in np.unique(sizes[sizes >= MIN_SYMBOLS]):
+            rows = order[starts[sizes == size][:, None] + np.arange(size)]
+            found.append(_rank_correlations(scored.prediction_raw[rows], scored.truth_raw[rows]))
+        correlations = np.concatenate(found) if found else np.empty(0)
+        return float(correlations.mean()) if correlations.size else NAN
 
     return score
+
+
+def _rank_correlations(prediction: Array, truth: Array) -> Array:
+    """Spearman's correlation of each row of (instants, symbols) whose truth varies; 0 where the forecast does not."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values, axis=1) for values in (prediction, truth)]
+    x, y = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    spread_x, spread_y = (x**2).sum(axis=1), (y**2).sum(axis=1)
+    varies = spread_y > 0
+    scale = np.sqrt(spread_x * spread_y)[varies]
+    return np.divide((x * y).sum(axis=1)[varies], scale, out=np.zeros(scale.size), where=scale > 0)
 
 
 def _rank_correlation(prediction: Array, truth: Array) -> float:
@@ -200,7 +218,7 @@ def _rank_correlation(prediction: Array, truth: Array) -> float:
 def tftctl_metrics() -> Iterable[Metric]:
     """Classification and regression metrics."""
     for name, make, summary, no_skill in (
-        ("accuracy", accuracy, "share of right decisions at the stored threshold", 0.0),
+        ("accuracy", accuracy, "share of right decisions at the stored threshold", 0.5),
         ("precision", precision, "share of right ones among the positives called", 0.0),
         ("recall", recall, "share of the positives that are called", 0.0),
         ("f1", f1, "harmonic mean of precision and recall", 0.0),
@@ -212,9 +230,9 @@ def tftctl_metrics() -> Iterable[Metric]:
     yield Metric(name="mcc", summary="Matthews correlation", kinds=("binary",), direction="higher", lower=-1.0,
                  upper=1.0, no_skill=0.0, factory=mcc)  # fmt: skip
     yield Metric(name="brier", summary="mean squared error of the probability", kinds=("binary",),
-                 direction="lower", lower=0.0, upper=1.0, no_skill=1.0, factory=brier)  # fmt: skip
+                 direction="lower", lower=0.0, upper=1.0, no_skill=0.25, factory=brier)  # fmt: skip
     yield Metric(name="ece", summary="expected calibration error, 15 bins", kinds=("binary",), direction="lower",
-                 lower=0.0, upper=1.0, no_skill=1.0, factory=expected_calibration_error)  # fmt: skip
+                 lower=0.0, upper=1.0, no_skill=0.5, factory=expected_calibration_error)  # fmt: skip
     for name, make, summary in (
         ("rmse", rmse, "root mean squared error, standardised"),
         ("mae", mae, "mean absolute error, standardised"),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from tftctl.api import Params, Source, SourceFrame, hookimpl
 from tftctl.builtins.synthetic import SIGNALS, SyntheticParams, synthetic_market
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 class IndicesParams(Params):
     """Which of the two indices."""
 
-    symbols: Annotated[tuple[str, ...], Field(min_length=1)] = ("SP500", "NASDAQ")
+    symbols: Annotated[frozenset[Literal["SP500", "NASDAQ"]], Field(min_length=1)] = frozenset({"SP500", "NASDAQ"})
 
 
 def indices(params: IndicesParams) -> Iterator[SourceFrame]:
@@ -22,16 +25,14 @@ def indices(params: IndicesParams) -> Iterator[SourceFrame]:
     from arch.data import nasdaq, sp500
 
     loaders = {"SP500": sp500.load, "NASDAQ": nasdaq.load}
-    unknown = [name for name in params.symbols if name not in loaders]
-    if unknown:
-        raise ValueError(f"no index {unknown[0]!r}; there are {', '.join(loaders)}")
-    for symbol in params.symbols:
+    for symbol in sorted(params.symbols):
         daily = _daily(loaders[symbol]())
         yield SourceFrame(symbol, "1d", daily, calendar="XNYS")
         yield SourceFrame(symbol, "1w", _weekly(daily), calendar="XNYS")
 
 
-def _daily(table: Any) -> Any:
+def _daily(table: Any) -> pl.DataFrame:
+    """Bars stamped 00:00 UTC of the session. An index has no splits: its adjusted close is its close."""
     import polars as pl
 
     frame = pl.from_pandas(table.reset_index())
@@ -41,7 +42,7 @@ def _daily(table: Any) -> Any:
     )
 
 
-def _weekly(daily: Any) -> Any:
+def _weekly(daily: pl.DataFrame) -> pl.DataFrame:
     """Whole weeks; the file ends within its last one, which is left out."""
     import polars as pl
 

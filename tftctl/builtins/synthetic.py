@@ -31,11 +31,11 @@ HOURLY_VOLATILITY = 0.006
 class SyntheticParams(Params):
     """Size, seed and strength. `r2` is the oracle's share of the variance of the next return."""
 
-    symbols: Annotated[int, Field(ge=1, le=200)] = 4
-    days: Annotated[int, Field(ge=10, le=4000)] = 400
+    symbols: Annotated[int, Field(ge=1, le=200)] = 6
+    days: Annotated[int, Field(ge=10, le=4000)] = 540
     decoys: Annotated[int, Field(ge=0, le=100)] = 10
     r2: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    seed: int = 2025
+    seed: Annotated[int, Field(ge=0)] = 2025
 
 
 def synthetic_market(params: SyntheticParams) -> Iterator[SourceFrame]:

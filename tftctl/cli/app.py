@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+import warnings
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +15,14 @@ from typer.core import TyperGroup
 
 from tftctl import __version__
 from tftctl.cli.output import emit_json, say
-from tftctl.core.errors import TftctlError
+from tftctl.core.errors import TftctlError, TftctlWarning
 
+FAILED = 1
+USAGE = 2
+DATA = 3
 INTERRUPTED = 130
+
+_NO_COMMAND = "a command is missing"
 
 
 class _RootGroup(TyperGroup):
@@ -85,18 +93,35 @@ _register()
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader went away (`tftctl data list | head`); Python would complain once more while closing stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The error boundary: every failure becomes one message and an exit code."""
     try:
         code = app(args=arguments, standalone_mode=False)
+    except (BrokenPipeError, MemoryError):
+        raise
     except TftctlError as error:
-        code = _fail(error.message, error.hint, error.exit_code, error.kind, arguments)
+        return _fail(error.message, error.hint, error.exit_code, error.kind, arguments)
     except typer.TyperException as error:
-        code = _fail(error.format_message(), _usage_hint(error), 2, "usage", arguments)
+        return _fail(error.format_message() or _NO_COMMAND, _usage_hint(error), USAGE, "usage", arguments)
     except (typer.Abort, KeyboardInterrupt):
-        code = _fail("interrupted", "", INTERRUPTED, "interrupted", arguments)
+        return _fail("interrupted", "", INTERRUPTED, "interrupted", arguments)
     except OSError as error:
-        code = _fail(_os_error(error), "nothing was changed; see --debug for the place", 3, "data", arguments)
-    sys.stdout.flush()
-    sys.exit(code if isinstance(code, int) else 0)
+        return _fail(_os_error(error), "nothing was changed; --debug shows the place", DATA, "data", arguments)
+    except Exception as error:  # noqa: BLE001 - the last line of defence; --debug shows the traceback
+        text = f"unexpected {type(error).__name__}: {error}"
+        return _fail(" ".join(text.split()), "the place: tftctl --debug COMMAND", FAILED, "failed", arguments)
+    return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, hint: str, code: int, kind: str, arguments: list[str]) -> int:
@@ -116,3 +141,10 @@ def _usage_hint(error: Exception) -> str:
 def _os_error(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     return f"{place}{error.strerror or error}"
+
+
+def _show_warning(others: Any, message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+    if issubclass(category, TftctlWarning):
+        say(f"warning: {message}")
+    else:
+        others(message, category, *place, **more)

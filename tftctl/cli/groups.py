@@ -1,4 +1,4 @@
-"""Which command groups exist. Each module imports nothing heavy at its top."""
+"""Which command groups there are. Each module of this package holds one group."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add every group and top-level command to the root, in the order in which a user meets them."""
-    from tftctl.cli import start, store
+    from tftctl.cli import config, evaluate, plugins, start, store, train
 
     app.command("init")(start.init)
+    app.add_typer(config.app, name="config")
     app.add_typer(store.app, name="store")
+    app.command("train")(train.train)
+    app.command("eval")(evaluate.evaluate)
+    app.add_typer(plugins.app, name="plugins")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tftctl.core.errors import PluginError, choices
@@ -86,3 +86,45 @@ class Registry:
         hint = choices(name, self.provided[kind], plural(kind))
         broken = [f"{info.name} ({info.error})" for info in self.plugins if info.status == "broken"]
         return hint + (f"; a broken plugin may hold it: {', '.join(broken)}" if broken else "")
+
+
+def describe(registry: Registry, name: str) -> dict[str, Any]:
+    """Everything about the plugin of that name, or about what has that name.
+
+    Raises PluginError when there is neither.
+    """
+    plugin = next((info for info in registry.plugins if info.name == name), None)
+    records = [
+        _record_document(word, found)
+        for word, table in registry.provided.items()
+        for key, found in table.items()
+        if name in (key, found.plugin)
+    ]
+    if plugin is None and not records:
+        known = [info.name for info in registry.plugins] + [
+            key for table in registry.provided.values() for key in table
+        ]
+        raise PluginError(f"there is no plugin and no record {name!r}", choices(name, known, "names"))
+    return {
+        "name": name,
+        "plugin": None if plugin is None else asdict(plugin),
+        "records": records,
+        "error": plugin.error if plugin else registry.conflicts.get((records[0]["kind"], name)),
+    }
+
+
+def _record_document(word: str, found: Provided) -> dict[str, Any]:
+    record = found.record
+    document: dict[str, Any] = {"name": record.name, "kind": word, "plugin": found.plugin, "version": found.version}
+    document["summary"] = record.summary
+    if hasattr(record, "params"):
+        document["params"] = record.params().model_dump(mode="json")
+    if word == "indicator":
+        params = record.params()
+        document |= {"inputs": list(record.inputs(params)), "outputs": [output.name for output in record.outputs]}
+        document |= {"first_valid": record.first_valid(params), "settle": record.settle(params)}
+    elif word == "target":
+        document |= {"target_kind": record.kind, "unit": record.unit, "horizon": dict(record.horizon)}
+    elif word in ("loss", "metric"):
+        document["kinds"] = list(record.kinds)
+    return document

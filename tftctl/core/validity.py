@@ -58,7 +58,7 @@ def _indicator(record: Indicator) -> Iterator[str]:
     yield from _defaults(record, ("inputs", "first_valid", "settle"))
 
 
-def _target(record: Target) -> Iterator[str]:
+def _target(record: Any) -> Iterator[str]:
     yield from _name(record.name, is_target=True)
     if record.kind not in KINDS:
         yield f"kind is {record.kind!r}, not one of {', '.join(sorted(KINDS))}"
@@ -76,7 +76,7 @@ def _loss(record: Loss) -> Iterator[str]:
     yield from _factory(record.factory)
 
 
-def _metric(record: Metric) -> Iterator[str]:
+def _metric(record: Any) -> Iterator[str]:
     yield from _plain_name(record.name)
     yield from _kinds(record.kinds)
     yield from _factory(record.factory)
@@ -89,7 +89,7 @@ def _metric(record: Metric) -> Iterator[str]:
         yield f"no_skill {record.no_skill} lies outside its range {record.lower} .. {upper}"
 
 
-def _source(record: Source) -> Iterator[str]:
+def _source(record: Any) -> Iterator[str]:
     yield from _plain_name(record.name)
     if record.provides not in ("bars", "macro"):
         yield f"provides is {record.provides!r}, not bars or macro"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tftctl.core.errors import ConfigError
 
@@ -32,3 +32,8 @@ class ConfigProblems(ConfigError):
         super().__init__(
             "\n".join(str(problem) for problem in self.problems), "allowed keys and values: tftctl config schema"
         )
+
+
+def problem_document(problem: Problem) -> dict[str, str | int | None]:
+    """One problem as JSON."""
+    return asdict(problem)

@@ -1,0 +1,134 @@
+"""Times in any of the usual writings -> int64 ms UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from tftctl.core.errors import DataError, UsageError
+
+_NUMBER = r"^[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$"
+_ZONE = r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
+_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %I-%p", "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %I:%M %p", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d %H:%M", "%Y%m%d %H%M",
+    "%Y%m%d%H%M%S", "%Y%m%d", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y %H:%M",
+)  # fmt: skip
+_SLASHED = (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTimes:
+    """`ms` int64, null where the text is no time; `skipped` marks local times that the clock change repeats or skips."""
+
+    ms: pl.Series
+    skipped: pl.Series
+
+
+def parse_times(values: pl.Series, timezone: str = "UTC", *, dates_only: bool = False) -> ParsedTimes:
+    """Numbers by magnitude (s, ms, µs, ns, also mixed), text with a zone as it says, text without in `timezone`.
+
+    With `dates_only` (daily and longer bars) a local date is the session's date, stamped 00:00 UTC.
+    Raises UsageError for an unknown time zone.
+    """
+    if values.dtype == pl.Date:
+        values = values.cast(pl.Datetime("ms"))
+    if isinstance(values.dtype, pl.Datetime):
+        return _typed(values, timezone, dates_only)
+    if values.dtype.is_numeric():
+        return ParsedTimes(_by_magnitude(values.cast(pl.Float64)), _none(values))
+    if values.dtype != pl.String:
+        raise DataError(f"a time column of type {values.dtype} cannot be read", "use text, numbers or timestamps")
+    text = values.str.strip_chars().str.strip_chars('"')
+    numeric = text.str.contains(_NUMBER) & ~_compact_date(text)
+    numbers = _by_magnitude(text.set(~numeric.fill_null(False), None).cast(pl.Float64, strict=False))
+    written = _written(text.set(numeric.fill_null(False), None), timezone, dates_only)
+    return ParsedTimes(numbers.fill_null(written.ms) if len(values) else numbers, written.skipped)
+
+
+def _by_magnitude(values: pl.Series) -> pl.Series:
+    """Seconds below 1e11, milliseconds below 1e14, microseconds below 1e17, nanoseconds above."""
+    size = pl.col("v").abs()
+    scaled = (
+        pl.when(size < 1e11).then(pl.col("v") * 1000).when(size < 1e14).then(pl.col("v"))
+        .when(size < 1e17).then(pl.col("v") / 1000).otherwise(pl.col("v") / 1e6)
+    )  # fmt: skip
+    return pl.DataFrame({"v": values}).select(scaled.fill_nan(None).round().cast(pl.Int64, strict=False)).to_series()
+
+
+def _compact_date(text: pl.Series) -> pl.Series:
+    """`20240111` and `20240111093000` are dates, not seconds."""
+    return text.str.contains(r"^(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])(\d{6})?$")
+
+
+def _written(text: pl.Series, timezone: str, dates_only: bool) -> ParsedTimes:
+    frame = pl.DataFrame({"t": text}).with_columns(
+        zone=pl.col("t").str.extract(_ZONE, 1),
+        bare=pl.col("t").str.replace(_ZONE, "").str.replace(r"(\d)T(\d)", "$1 $2").str.replace(r"T$", ""),
+    )
+    # a trailing -0500 of a bare date such as 2020-01-05 is no zone
+    dated = frame["t"].str.contains(r"^\d{4}-\d{2}-\d{2}$").fill_null(False)
+    zone = frame["zone"].set(dated, None)
+    bare = frame["bare"].zip_with(~dated, frame["t"])
+    naive = _naive(bare)
+    if dates_only:
+        return ParsedTimes(naive.dt.truncate("1d").dt.epoch("ms"), _none(text))
+    zoned = naive.dt.epoch("ms") - _offsets(zone)
+    local = _localised(naive, timezone)
+    has_zone = zone.is_not_null()
+    skipped = naive.is_not_null() & ~has_zone & local.is_null()
+    return ParsedTimes(zoned.zip_with(has_zone, local), skipped)
+
+
+def _naive(bare: pl.Series) -> pl.Series:
+    found = pl.Series([None] * len(bare), dtype=pl.Datetime("ms"))
+    for form in (*_FORMATS, *_slashed_formats(bare)):
+        if found.null_count() == bare.null_count():
+            break
+        found = found.fill_null(bare.str.strptime(pl.Datetime("ms"), form, strict=False))
+    return found
+
+
+def _slashed_formats(bare: pl.Series) -> list[str]:
+    """Day or month first, decided by a part above 12. Raises DataError when nothing decides."""
+    parts = bare.str.extract_groups(r"^(\d{1,2})[/.](\d{1,2})[/.]\d{4}").struct.unnest()
+    first, second = (parts.to_series(i).cast(pl.Int64).max() for i in range(2))
+    if first is None or second is None:
+        return []
+    if first <= 12 and second <= 12:  # type: ignore[operator]
+        raise DataError(f"{bare.drop_nulls()[0]!r}: day or month first? nothing in the file decides", "write ISO dates")
+    order = "%d/%m/%Y" if first > 12 else "%m/%d/%Y"  # type: ignore[operator]
+    return [order + tail for tail in _SLASHED]
+
+
+def _offsets(zone: pl.Series) -> pl.Series:
+    """Milliseconds east of UTC."""
+    parts = zone.str.extract_groups(r"^([+-])(\d{2}):?(\d{2})$").struct.unnest()
+    sign = parts.to_series(0).eq("-").cast(pl.Int64).fill_null(0) * -2 + 1
+    minutes = parts.to_series(1).cast(pl.Int64) * 60 + parts.to_series(2).cast(pl.Int64)
+    return (sign * minutes * 60_000).fill_null(0)
+
+
+def _localised(naive: pl.Series, timezone: str) -> pl.Series:
+    if timezone == "UTC":
+        return naive.dt.epoch("ms")
+    try:
+        local = naive.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null")
+    except pl.exceptions.ComputeError:
+        raise UsageError(f"there is no time zone {timezone!r}", "use a name such as America/New_York") from None
+    return local.dt.epoch("ms")
+
+
+def _typed(values: pl.Series, timezone: str, dates_only: bool) -> ParsedTimes:
+    if dates_only:
+        plain = values.dt.replace_time_zone(None)
+        return ParsedTimes(plain.dt.truncate("1d").dt.epoch("ms"), _none(values))
+    if values.dtype.time_zone is not None:  # type: ignore[attr-defined]
+        return ParsedTimes(values.dt.epoch("ms"), _none(values))
+    local = _localised(values, timezone)
+    return ParsedTimes(local, values.is_not_null() & local.is_null())
+
+
+def _none(values: pl.Series) -> pl.Series:
+    return pl.repeat(False, len(values), eager=True)
