@@ -50,9 +50,9 @@ def kdj(columns: Mapping[str, Array], params: KdjParams) -> dict[str, Array]:
         columns["close"],
         fastk_period=params.period,
         slowk_period=params.k,
-        slowk_matype=talib.MA_Type(13),
+        slowk_matype=talib.MA_Type.RMA,
         slowd_period=params.d,
-        slowd_matype=talib.MA_Type(13),
+        slowd_matype=talib.MA_Type.RMA,
     )
     return {"kdj_k": k, "kdj_d": d, "kdj_j": j}
 
