@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tftctl.core.errors import DataError
 
 _NAMES: dict[str, tuple[str, ...]] = {
-    "timestamp": ("timestamp", "unix", "unix_timestamp", "open_time", "opentime", "time", "ts", "epoch", "open_timestamp"),
+    "timestamp": ("timestamp", "unix", "unix_timestamp", "open_time", "opentime", "open_timestamp", "time", "ts"),
     "datetime": ("datetime", "date", "dates", "day", "date_utc", "datetime_utc", "trade_date"),
     "open": ("open", "o", "open_price"),
     "high": ("high", "h", "high_price", "max"),
@@ -40,6 +40,11 @@ class ColumnMap:
     extras: Mapping[str, str]
     ignored: tuple[str, ...]
 
+    def kept_extras(self) -> dict[str, str]:
+        """Columns beside the bar's own that are stored: stored name -> name in the file."""
+        vendor = {name: self.found[name] for name in VENDOR_EXTRAS if name in self.found}
+        return {**vendor, **self.extras}
+
 
 def map_columns(place: str, names: Sequence[str], extras: Sequence[str]) -> ColumnMap:
     """Recognise the columns of a bars file. Raises DataError when one that bars need is missing or is there twice."""
@@ -66,6 +71,11 @@ def map_columns(place: str, names: Sequence[str], extras: Sequence[str]) -> Colu
         raise DataError(f"{place} has no column {absent[0]!r}", f"its columns: {', '.join(names)}")
     used = {*found.values(), *asked.values()}
     return ColumnMap(found, asked, tuple(name for name in names if name not in used))
+
+
+def is_time_column(name: str) -> bool:
+    """Whether a column of this name says when."""
+    return _CANONICAL.get(plain_name(name)) in ("timestamp", "datetime")
 
 
 def plain_name(name: str) -> str:

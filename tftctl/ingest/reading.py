@@ -18,6 +18,7 @@ from tftctl.core.errors import DataError
 
 SUFFIXES = (".csv", ".csv.gz", ".txt", ".zip", ".parquet", ".pkl", ".pickle")
 LINE = "__line"
+RAGGED = "__ragged"
 _DELIMITERS = (",", ";", "\t", "|")
 _BINANCE = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
@@ -28,10 +29,11 @@ _PLAIN = ("timestamp", "open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """One table of a file. `rows` has the columns of the file and `__line`, the line or row it stands in (from 1).
+    """One table of a file.
 
-    Texts stay texts; Parquet and pickle keep their types. `lean` marks QuantConnect's format: New York local
-    times, prices in ten-thousandths.
+    `rows` has the columns of the file; `__line`, the line or row it stands in (from 1); and `__ragged`, whether it has
+    another number of fields than the header. Texts stay texts; Parquet and pickle keep their types. `lean` marks
+    QuantConnect's format: New York local times, prices in ten-thousandths.
     """
 
     name: str
@@ -77,7 +79,7 @@ def read_pickle(path: Path, *, trust_pickle: bool) -> pl.DataFrame:
 
 def parse_text(name: str, text: str) -> RawTable:
     """Read delimited text: comment lines on top, any of four delimiters, with or without a header."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
     if not lines:
         raise DataError(f"{name} is empty", "nothing to import")
     delimiter = _delimiter(name, [line for _, line in lines[:50]])
@@ -157,7 +159,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _frame(body: Sequence[tuple[int, str]], columns: list[str], delimiter: str) -> pl.DataFrame:
-    """Texts by column; a line with too many fields loses the surplus, one with too few gets blanks."""
+    """Texts by column; a line with too many fields loses the surplus, one with too few gets blanks: both are marked."""
     source = io.BytesIO("\n".join(line for _, line in body).encode())
     rows = pl.read_csv(
         source,
@@ -167,7 +169,14 @@ def _frame(body: Sequence[tuple[int, str]], columns: list[str], delimiter: str) 
         infer_schema=False,
         truncate_ragged_lines=True,
     )
-    return rows.with_columns(pl.Series(LINE, [number for number, _ in body], dtype=pl.Int64))
+    ragged = [_is_ragged(line, delimiter, len(columns)) for _, line in body]
+    return rows.with_columns(pl.Series(LINE, [number for number, _ in body], dtype=pl.Int64), pl.Series(RAGGED, ragged))
+
+
+def _is_ragged(line: str, delimiter: str, expected: int) -> bool:
+    """Another number of fields than expected; one delimiter too many at the end is a habit of some vendors."""
+    count = len(_fields(line, delimiter)) if '"' in line else line.count(delimiter) + 1
+    return count != expected and not (count == expected + 1 and line.rstrip("\r").endswith(delimiter))
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -180,4 +189,6 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE))
+    if rows.is_empty():
+        raise DataError("the table has no rows", "nothing to import")
+    return rows.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE), pl.lit(False).alias(RAGGED))

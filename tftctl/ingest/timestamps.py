@@ -20,7 +20,7 @@ _SLASHED = (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
 
 @dataclass(frozen=True, slots=True)
 class ParsedTimes:
-    """`ms` int64, null where the text is no time; `skipped` marks local times that the clock change repeats or skips."""
+    """`ms` int64, null where the text is no time; `skipped`: local times that the clock change repeats or skips."""
 
     ms: pl.Series
     skipped: pl.Series

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, TypeVar, get_args
 
 from tftctl.core.calendars.continuous import Continuous
 from tftctl.core.calendars.observed import ObservedCalendar, observed_slots
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     Instants = npt.NDArray[np.int64]
 
+T = TypeVar("T")
+
 __all__ = [
-    "Anchor", "Calendar", "Continuous", "ObservedCalendar", "Slots", "calendar_for", "detect_anchor",
+    "Anchor", "Calendar", "Continuous", "ObservedCalendar", "Slots", "by_pattern", "calendar_for", "detect_anchor",
     "observed_slots", "open_calendar",
 ]  # fmt: skip
 
@@ -58,10 +60,15 @@ def open_calendar(name: str, *, anchor: Mapping[str, Anchor] | None = None, dela
 
 def calendar_for(symbol: str, patterns: Mapping[str, str]) -> str:
     """The calendar of a symbol: its exact name first, then the longest matching pattern, else `24x7`."""
+    return by_pattern(symbol, patterns, "24x7")
+
+
+def by_pattern(symbol: str, patterns: Mapping[str, T], default: T) -> T:
+    """What is set for a symbol: under its exact name first, then under the longest pattern that matches."""
     if symbol in patterns:
         return patterns[symbol]
     matching = [pattern for pattern in patterns if fnmatchcase(symbol, pattern)]
-    return patterns[max(matching, key=len)] if matching else "24x7"
+    return patterns[max(matching, key=len)] if matching else default
 
 
 def detect_anchor(name: str, period: str, timestamps: Instants) -> Anchor:

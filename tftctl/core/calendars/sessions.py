@@ -44,7 +44,7 @@ class SessionCalendar:
         self._slots: dict[str, Slots] = {}
         calendar = exchange_calendars.get_calendar(name, start=_earliest(name))
         schedule = calendar.schedule
-        self._timezone = str(calendar.tz)
+        self.timezone = str(calendar.tz)
         self._dates = _ms(schedule.index)
         self._opens = _ms(schedule["open"])
         self._closes = _ms(schedule["close"])
@@ -131,7 +131,7 @@ class SessionCalendar:
     def _local_midnight(self) -> Instants:
         import pandas as pd
 
-        midnight = pd.DatetimeIndex(self._dates.astype("datetime64[ms]")).tz_localize(self._timezone)
+        midnight = pd.DatetimeIndex(self._dates.astype("datetime64[ms]")).tz_localize(self.timezone)
         return _ms(midnight)
 
 

@@ -1,0 +1,186 @@
+"""`tftctl macro import` and `macro list`: series that are not bars (SEMANTICS T6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tftctl.core.config.features import MacroSeries
+from tftctl.core.errors import DataError
+from tftctl.core.frequencies import lag_ms, next_release, period_end
+from tftctl.core.names import name_problem
+from tftctl.core.times import iso, now_ms
+from tftctl.ingest.bars import REASON
+from tftctl.ingest.columns import is_time_column, plain_name
+from tftctl.ingest.merge import Prefer, merge_bars
+from tftctl.ingest.numbers import parse_numbers
+from tftctl.ingest.reading import LINE, RAGGED, read_tables
+from tftctl.ingest.report import FileReport, ImportReport, report_folder, write_report
+from tftctl.ingest.timestamps import parse_times
+from tftctl.store import Snapshot, Store, Transaction
+
+TABLE = "macro"
+_ENDS = 64
+# a step may be this much longer or shorter than the frequency says: months, holidays, leap years
+_SLACK = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacroOptions:
+    """The series' name, declaration and column. `column` None: the file has one value column."""
+
+    name: str
+    series: MacroSeries
+    column: str | None = None
+    prefer: Prefer | None = None
+    trust_pickle: bool = False
+
+
+def import_macro(store: Store, reports: Path, path: Path, options: MacroOptions) -> ImportReport:
+    """Read one series and store it with available_at = end of the reference period + release lag.
+
+    Blanks are dropped and counted. Raises DataError when the file cannot be used, or when the series is stored under
+    another declaration and `prefer` is not `new`.
+    """
+    if problem := name_problem(options.name):
+        raise DataError(f"{options.name!r} cannot name a series: {problem}", "name it: --name NAME")
+    now = now_ms()
+    entry = FileReport(str(path), options.name, options.series.frequency)
+    rows = _read(path, options, entry).with_columns(
+        symbol=pl.lit(options.name), period=pl.lit(options.series.frequency), ingested_at=pl.lit(now, pl.Int64)
+    )
+    folder = report_folder(reports, now)
+    with store.write("macro import") as txn:
+        _merge(txn, rows, options, entry)
+        write_report(folder, [entry])
+        number = txn.commit()
+    return ImportReport((entry,), number, str(folder))
+
+
+def list_macro(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """One row per series, with its declaration and span."""
+    found = []
+    for name, declared in snapshot.meta(TABLE).get("series", {}).items():
+        rows = snapshot.scan(TABLE, declared["frequency"], symbols=[name]).collect(engine="in-memory")
+        found.append(
+            {
+                "series": name,
+                **declared,
+                "rows": rows.height,
+                "first": iso(rows["timestamp"][0]),
+                "last": iso(rows["timestamp"][-1]),
+                "available_at": iso(rows["available_at"][-1]),
+                "value": rows["value"][-1],
+            }
+        )
+    return found
+
+
+def _read(path: Path, options: MacroOptions, entry: FileReport) -> pl.DataFrame:
+    """`__line`, `__reason`, timestamp, available_at, value of the usable rows; the rest goes into the entry."""
+    tables = list(read_tables(path, trust_pickle=options.trust_pickle))
+    if len(tables) != 1:
+        raise DataError(f"{path} holds {len(tables)} tables", "a macro series is one table")
+    rows = tables[0].rows
+    names = [name for name in rows.columns if not name.startswith("__")]
+    when, what = _time_column(path, names), _value_column(path, names, options.column)
+    times = parse_times(rows[when])
+    values, unreadable = parse_numbers(rows[what])
+    stamps = times.ms.cast(pl.Int64)
+    blank = values.is_null() & ~unreadable
+    frame = rows.select(LINE).with_columns(timestamp=stamps, value=values)
+    judged = frame.with_columns(
+        pl.coalesce(
+            pl.when(pl.Series(rows[RAGGED])).then(pl.lit("wrong number of fields")),
+            pl.when(pl.col("timestamp").is_null()).then(pl.lit("unreadable time")),
+            pl.when(pl.Series(unreadable)).then(pl.lit("unreadable number")),
+            pl.when(pl.Series(blank)).then(pl.lit("blank value")),
+            pl.when(pl.col("value").is_infinite()).then(pl.lit("an infinite number")),
+        ).alias(REASON)
+    )
+    entry.rows_read = rows.height
+    good = judged.filter(pl.col(REASON).is_null())
+    once = good.unique(["timestamp", "value"], keep="first", maintain_order=True)
+    entry.duplicates = good.height - once.height
+    contested = once["timestamp"].is_duplicated()
+    two = once.filter(contested).with_columns(pl.lit("two different values for one time").alias(REASON))
+    entry.reject(pl.concat([judged.filter(pl.col(REASON).is_not_null()), two]))
+    kept = once.filter(~contested).sort("timestamp")
+    if kept.is_empty():
+        raise DataError(f"{path} has no usable value of {options.name}", f"reasons: {entry.reasons}")
+    _check_frequency(path, kept["timestamp"].to_numpy(), options.series)
+    due = period_end(kept["timestamp"].to_numpy(), options.series.frequency, options.series.stamp)
+    return kept.with_columns(available_at=pl.Series(due + lag_ms(options.series.release_lag), dtype=pl.Int64))
+
+
+def _check_frequency(path: Path, stamps: np.ndarray, series: MacroSeries) -> None:
+    """Most steps are one reference period long. Raises DataError."""
+    if stamps.size < 3:
+        return
+    expected = next_release(stamps[:-1], series.frequency) - stamps[:-1]
+    steps = np.diff(stamps)
+    fits = np.abs(steps - expected) <= _SLACK * expected
+    if fits.mean() < 0.5:
+        days = float(np.median(steps)) / 86_400_000
+        raise DataError(
+            f"{path}: its values are {days:g} days apart, not {series.frequency}", "name the right one: --frequency"
+        )
+
+
+def _merge(txn: Transaction, rows: pl.DataFrame, options: MacroOptions, entry: FileReport) -> None:
+    meta = txn.base.meta(TABLE)
+    known = meta.get("series", {}).get(options.name)
+    declared = options.series.model_dump(mode="json")
+    stored = None
+    if known is not None:
+        stored = txn.base.scan(TABLE, known["frequency"], symbols=[options.name]).collect(engine="in-memory")
+        if known != declared:
+            if options.prefer != "new":
+                raise DataError(
+                    f"{options.name} is stored as {_words(known)}, this import says {_words(declared)}",
+                    "to replace the whole series: --prefer new",
+                )
+            txn.delete(TABLE, known["frequency"], stored)
+            stored = None
+    ends = meta.get("import_ends", {}).get(options.name, [])
+    merged = merge_bars(stored, rows, ends, options.prefer)
+    entry.duplicates += merged.unchanged
+    entry.reject(merged.refused)
+    entry.rows_accepted = merged.changed.height
+    entry.corrections, entry.replaced = len(merged.corrections), merged.replaced
+    if not merged.changed.height:
+        return
+    columns = ("symbol", "period", "timestamp", "available_at", "ingested_at", "value")
+    txn.upsert(TABLE, options.series.frequency, merged.changed.select(columns))
+    all_ends = {**meta.get("import_ends", {}), options.name: sorted({*ends, int(rows["timestamp"][-1])})[-_ENDS:]}
+    series = {**meta.get("series", {}), options.name: declared}
+    txn.set_meta(TABLE, {"series": dict(sorted(series.items())), "import_ends": all_ends})
+
+
+def _time_column(path: Path, names: Sequence[str]) -> str:
+    for name in names:
+        if is_time_column(name):
+            return name
+    raise DataError(f"{path} has no time column", f"its columns: {', '.join(names)}")
+
+
+def _value_column(path: Path, names: Sequence[str], asked: str | None) -> str:
+    values = [name for name in names if not is_time_column(name)]
+    if asked is not None:
+        found = [name for name in values if plain_name(name) == plain_name(asked)]
+        if not found:
+            raise DataError(f"{path} has no column {asked!r}", f"its columns: {', '.join(values)}")
+        return found[0]
+    if len(values) != 1:
+        raise DataError(f"{path}: which column holds the value? {', '.join(values)}", "name it: --column NAME")
+    return values[0]
+
+
+def _words(declared: dict[str, Any]) -> str:
+    revised = ", revised" if declared["revised"] else ""
+    return f"{declared['frequency']} stamped at the {declared['stamp']}, lag {declared['release_lag']}{revised}"

@@ -1,0 +1,74 @@
+"""What the user should know about bars that were accepted all the same."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tftctl.core.calendars import Calendar
+from tftctl.core.periods import is_intraday
+from tftctl.core.times import iso
+from tftctl.ingest.columns import ColumnMap
+
+JUMP = math.log(2)
+LONG_RUN = 24
+THIN = 0.25
+
+
+def observe_columns(columns: ColumnMap) -> list[str]:
+    """Columns that nothing is made of."""
+    if not columns.ignored:
+        return []
+    return [f"columns not used: {', '.join(columns.ignored)} (keep one with --extra NAME)"]
+
+
+def observe(bars: pl.DataFrame, calendar: Calendar, period: str) -> list[str]:
+    """Price jumps above a factor 2, long runs without volume, extras at or below zero, a calendar that hardly fits."""
+    if bars.is_empty():
+        return []
+    return [note for note in (_jumps(bars), _still(bars), _adjusted(bars), _thin(bars, calendar, period)) if note]
+
+
+def _jumps(bars: pl.DataFrame) -> str | None:
+    steps = np.abs(np.diff(np.log(bars["close"].to_numpy())))
+    at = np.flatnonzero(steps > JUMP)
+    if not at.size:
+        return None
+    first = iso(bars["timestamp"][int(at[0]) + 1])
+    return f"{at.size} price jumps above a factor 2, the first at {first}: a split, or another company?"
+
+
+def _still(bars: pl.DataFrame) -> str | None:
+    none = bars["volume"] == 0
+    if not none.any():
+        return None
+    runs = none.rle().struct.unnest()
+    longest = runs.filter(pl.col("value"))["len"].max()
+    if not isinstance(longest, int) or longest < LONG_RUN:
+        return None
+    return f"{int(none.sum()):,} bars without volume, up to {longest:,} in a row"
+
+
+def _adjusted(bars: pl.DataFrame) -> str | None:
+    if "adj_close" not in bars.columns:
+        return None
+    count = int((bars["adj_close"] <= 0).sum())
+    return f"adj_close is not above zero in {count:,} bars; prices of bars are not made from it" if count else None
+
+
+def _thin(bars: pl.DataFrame, calendar: Calendar, period: str) -> str | None:
+    if calendar.name != "24x7" or bars.height < 100:
+        return None
+    stamps: Any = bars["timestamp"]
+    expected = calendar.slots(period, int(stamps.min()), int(stamps.max())).open_ms.size
+    missing = 1 - bars.height / expected
+    weekend = (stamps.cast(pl.Datetime("ms")).dt.weekday() > 5).sum()
+    if missing < THIN or (weekend and not is_intraday(period)):
+        return None
+    return (
+        f"{missing:.0%} of the bars that a market open day and night would have are missing; if this one is not, "
+        "name its calendar: --calendar XNYS --prefer new"
+    )

@@ -1,0 +1,140 @@
+"""`tftctl data sample` and `data fetch`: bars and series from a `Source` into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tftctl.core.errors import DataError, PluginError, UsageError
+from tftctl.core.names import BAR_COLUMNS, name_problem
+from tftctl.core.periods import parse_period
+from tftctl.core.progress import Report, silent
+from tftctl.core.records import Scale, Source, SourceFrame
+from tftctl.core.times import now_ms
+from tftctl.ingest.bars import REASON, bar_problems, place_on_calendar, settle_duplicates
+from tftctl.ingest.market import market_of
+from tftctl.ingest.merge import Prefer
+from tftctl.ingest.reading import LINE
+from tftctl.ingest.report import FileReport, report_folder, write_report
+from tftctl.ingest.staging import Staging
+from tftctl.store import Store
+
+# of one fetch, so that a source that never ends is noticed
+MAX_FRAMES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came in. `planted` names the columns that a synthetic source documents as predictive."""
+
+    symbols: tuple[str, ...]
+    periods: tuple[str, ...]
+    rows: int
+    planted: tuple[str, ...]
+    rows_accepted: int
+    rows_rejected: int
+    duplicates: int
+    snapshot: int
+    warnings: tuple[str, ...]
+
+
+def source_params(source: Source, given: Sequence[str]) -> Any:
+    """`KEY=VALUE` texts -> the source's parameter model. Raises UsageError with every problem."""
+    from tftctl.core.config.loading import validate
+    from tftctl.core.config.yaml import parse_yaml
+
+    pairs: dict[str, Any] = {}
+    for text in given:
+        key, mark, value = text.partition("=")
+        if not mark:
+            raise UsageError(f"-o {text}: there is no = in it", "write it like -o days=60")
+        pairs[key.strip()] = parse_yaml(value, f"-o {key}") if value.strip() else None
+    return validate(pairs, source.params, f"source {source.name}")
+
+
+def fetch_bars(
+    store: Store, reports: Path, source: Source, params: Any, *, prefer: Prefer | None = None, report: Report = silent
+) -> Fetched:
+    """Fetch, check and store. Raises PluginError when the source breaks its contract, DataError when nothing comes."""
+    if source.provides != "bars":
+        raise UsageError(f"{source.name} gives macro series, not bars", "see: tftctl plugins show " + source.name)
+    now = now_ms()
+    entries: list[FileReport] = []
+    scales: dict[str, Scale | None] = {}
+    with store.write(f"data from {source.name}") as txn:
+        staging = Staging(txn, prefer)
+        for done, frame in enumerate(_frames(source, params), 1):
+            entry = FileReport(f"source:{source.name}", frame.symbol, parse_period(frame.period), frame.frame.height)
+            _stage(staging, source, frame, entry, now)
+            entries.append(entry)
+            scales |= _scales(frame)
+            report(f"fetching {source.name}", done, done)
+        if not entries:
+            raise DataError(f"{source.name} gave nothing", "other parameters? see: tftctl plugins show " + source.name)
+        staging.write(scales)
+        if any(entry.rows_rejected for entry in entries):
+            write_report(report_folder(reports, now), entries)
+        number = txn.commit()
+    return Fetched(
+        symbols=tuple(sorted({str(entry.symbol) for entry in entries})),
+        periods=tuple(dict.fromkeys(str(entry.period) for entry in entries)),
+        rows=sum(entry.rows_read for entry in entries),
+        planted=source.planted,
+        rows_accepted=sum(entry.rows_accepted for entry in entries),
+        rows_rejected=sum(entry.rows_rejected for entry in entries),
+        duplicates=sum(entry.duplicates for entry in entries),
+        snapshot=number,
+        warnings=tuple(note for entry in entries for note in entry.warnings),
+    )
+
+
+def _frames(source: Source, params: Any) -> Any:
+    """The source's frames; whatever it raises is its fault and named so."""
+    coming = iter(source.fetch(params))
+    for _ in range(MAX_FRAMES):
+        try:
+            frame = next(coming)
+        except StopIteration:
+            return
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise PluginError(
+                f"source {source.name} failed: {type(error).__name__}: {error}", "nothing was stored"
+            ) from error
+        yield frame
+    raise PluginError(f"source {source.name} gave more than {MAX_FRAMES:,} frames", "nothing was stored")
+
+
+def _stage(staging: Staging, source: Source, frame: SourceFrame, entry: FileReport, now: int) -> None:
+    period = str(entry.period)
+    rows = _typed(source, frame)
+    market = market_of(frame.calendar, frame.basis, 0).anchored(period, rows["timestamp"])
+    judged = place_on_calendar(rows.with_columns(bar_problems().alias(REASON)), market.calendar, period, now)
+    settled, entry.duplicates = settle_duplicates(judged)
+    entry.reject(settled.filter(pl.col(REASON).is_not_null()))
+    bars = settled.filter(pl.col(REASON).is_null()).with_columns(
+        symbol=pl.lit(frame.symbol), period=pl.lit(period), ingested_at=pl.lit(now, pl.Int64)
+    )
+    staging.add(entry, market, bars, strict=False)
+
+
+def _typed(source: Source, frame: SourceFrame) -> pl.DataFrame:
+    absent = [name for name in ("timestamp", *BAR_COLUMNS) if name not in frame.frame.columns]
+    extras = [name for name in frame.frame.columns if name not in ("timestamp", *BAR_COLUMNS)]
+    wrong = [f"{name}: {problem}" for name in extras if (problem := name_problem(name))]
+    if absent or wrong:
+        what = f"has no column {absent[0]}" if absent else wrong[0]
+        raise PluginError(f"source {source.name}, {frame.symbol} {frame.period}: {what}", "nothing was stored")
+    return frame.frame.select(
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE),
+        pl.col("timestamp").cast(pl.Int64),
+        pl.col(*BAR_COLUMNS, *extras).cast(pl.Float64).fill_nan(None),
+    )
+
+
+def _scales(frame: SourceFrame) -> Mapping[str, Scale | None]:
+    names = [name for name in frame.frame.columns if name not in ("timestamp", *BAR_COLUMNS)]
+    return {name: frame.extras.get(name) for name in names}
