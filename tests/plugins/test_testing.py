@@ -1,0 +1,180 @@
+"""Each check finds its planted fault and only that; every built-in passes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import planted_records as planted
+import pytest
+import typer
+from planted_records import checks_of
+
+from tftctl import testing
+from tftctl.core.errors import PluginError
+from tftctl.core.records import Params
+from tftctl.core.workspace import Workspace
+from tftctl.plugins import HOOKS, load_registry
+
+BUILT_IN = [
+    (word, name)
+    for word in HOOKS.values()
+    for name, found in sorted(load_registry().provided[word].items())
+    if found.plugin.startswith("builtins.")
+]
+
+
+@pytest.mark.parametrize(("word", "name"), BUILT_IN)
+def test_built_in_passes(word: str, name: str) -> None:
+    record = load_registry().find(word, name).record
+    assert [str(finding) for finding in getattr(testing, f"check_{word}")(record)] == []
+
+
+def test_malformed_records() -> None:
+    assert checks_of(testing.check_indicator(planted.indicator(planted.over_three, name="Class"))) == {"record"}
+    assert checks_of(testing.check_target("no target")) == {"record"}  # type: ignore[arg-type]
+    assert checks_of(testing.check_loss(planted.loss(None, kinds=()))) == {"record"}
+    assert checks_of(testing.check_metric(planted.metric(None, no_skill=2.0))) == {"record"}
+    assert checks_of(testing.check_source(planted.source(provides="tea"))) == {"record"}
+
+
+def squared(raw: Any, target: Any) -> Any:
+    return (raw[:, 0] - target) ** 2
+
+
+def naive_cross_entropy(raw: Any, target: Any) -> Any:
+    share = raw[:, 0].sigmoid()
+    return -(target * share.log() + (1 - target) * (1 - share).log())
+
+
+@pytest.mark.parametrize(
+    ("check", "record"),
+    [
+        ("shape", planted.loss(lambda raw, target: squared(raw, target).mean())),
+        ("shape", planted.loss(lambda raw, target: (raw - target) ** 2)),
+        ("shape", planted.loss(squared, point=lambda raw: raw)),
+        ("finite", planted.loss(naive_cross_entropy, kinds=("binary",))),
+        ("finite", planted.loss(lambda raw, target: squared(raw, target).sqrt() + (0 * raw[:, 0]).sqrt())),
+        ("rows", planted.loss(lambda raw, target: squared(raw, target) / squared(raw, target).sum())),
+        ("factory", planted.loss(squared, factory="tftctl.builtins.nowhere:Nothing")),
+        ("factory", planted.loss(squared, factory=lambda: squared)),
+    ],
+)
+def test_loss_fault(check: str, record: Any) -> None:
+    assert checks_of(testing.check_loss(record)) == {check}
+
+
+def test_sound_loss_passes() -> None:
+    assert testing.check_loss(planted.loss(squared)) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "record"),
+    [
+        ("best", planted.metric(lambda scored: 0.5)),
+        ("best", planted.metric(planted.hits, direction="lower")),
+        ("best", planted.metric(lambda scored: -abs(scored.prediction).mean(), upper=None, lower=-math.inf)),
+        ("range", planted.metric(lambda scored: 2 * planted.hits(scored))),
+        ("range", planted.metric(lambda scored: math.nan)),
+        ("range", planted.metric(lambda scored: "good")),
+        ("order", planted.metric(lambda scored: planted.hits(scored) if scored.prediction[0] < 0 else 1.0)),
+        ("one_class", planted.metric(lambda scored: 1.0 / scored.truth.std())),
+        ("factory", planted.metric(None, factory=lambda: 0.5)),
+    ],
+)
+def test_metric_fault(check: str, record: Any) -> None:
+    with np.errstate(divide="ignore"):
+        assert check in checks_of(testing.check_metric(record))
+
+
+def test_sound_metric_passes() -> None:
+    assert testing.check_metric(planted.metric(planted.hits)) == []
+
+
+def test_sound_sources_pass() -> None:
+    assert testing.check_source(planted.source(planted.daily(), planted.daily("B"))) == []
+    assert testing.check_source(planted.source(planted.daily(tide=[0.1, 0.2, 0.3], extras={"tide": "free"}))) == []
+
+
+def test_a_source_is_not_read_to_its_end() -> None:
+    def endless(params: Params) -> Any:
+        for number in range(10**9):
+            assert number < 10, "nobody asked for so many frames"
+            yield planted.daily(f"S{number}")
+
+    assert testing.check_source(planted.source(fetch=endless)) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "record"),
+    [
+        ("fetch", planted.source()),
+        ("fetch", planted.source(planted.bars())),
+        ("fetch", planted.source(planted.daily(), planted.daily())),
+        ("columns", planted.source(planted.daily(period="1 day"))),
+        ("columns", planted.source(planted.daily(volume=["1", "2", "3"]))),
+        ("columns", planted.source(planted.daily(tide=[0.1, 0.2, 0.3]))),
+        ("columns", planted.source(planted.daily(extras={"tide": "free"}))),
+        ("columns", planted.source(planted.daily(), planted=("tide",))),
+        ("columns", planted.source(planted.daily(), provides="macro")),
+        ("time", planted.source(planted.daily(timestamp=[0, 2, 1]))),
+        ("time", planted.source(planted.daily(timestamp=[0, 1, 1]))),
+        ("time", planted.source(planted.daily(timestamp=[0.0, 1.0, 2.0]))),
+        ("bars", planted.source(planted.daily(high=[2.0, 2.4, 4.0]))),
+        ("bars", planted.source(planted.daily(low=[0.5, 2.2, 2.5]))),
+        ("bars", planted.source(planted.daily(close=[1.5, None, 3.5]))),
+        ("bars", planted.source(planted.daily(volume=[1.0, -1.0, 1.0]))),
+    ],
+)
+def test_source_fault(check: str, record: Any) -> None:
+    assert checks_of(testing.check_source(record)) == {check}
+
+
+def test_commands() -> None:
+    silent = typer.Typer()
+    silent.command()(lambda: None)
+    assert checks_of(testing.check_command("silent", silent)) == {"build"}
+    assert "it raises" in testing.check_command("empty", typer.Typer(help="Nothing."))[0].detail
+
+
+def test_findings_are_one_line() -> None:
+    finding = testing.Finding("loss planted", "shape", "one\n  two")
+    assert str(finding) == "loss planted: shape: one two"
+
+
+def test_named_unknown() -> None:
+    with pytest.raises(PluginError) as caught:
+        testing.check_named("builtins.lossess")
+    assert "did you mean 'builtins.losses'?" in caught.value.hint
+
+
+def test_named_built_in() -> None:
+    report = testing.check_named("builtins.losses")
+    assert report.checked == ("loss bce", "loss mse", "loss smooth_l1")
+    assert report.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import nowhere_at_all\n", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("def broken(:\n", "SyntaxError"),
+        ("raise SystemExit(3)\n", "SystemExit"),
+        ("x = 1\n", "no tftctl hook"),
+    ],
+)
+def test_broken_file(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(PluginError, match="is broken") as caught:
+        testing.check_named(str(path))
+    assert reason in caught.value.message
+    with pytest.warns(UserWarning, match="plugin mine"), pytest.raises(PluginError, match="plugin mine is broken"):
+        testing.check_named("mine", Workspace(tmp_path, (path,)))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="does not exist"):
+        testing.check_named(str(tmp_path / "none.py"))

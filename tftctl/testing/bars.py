@@ -1,0 +1,95 @@
+"""Seeded synthetic bars, ways to change them, and comparison of what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tftctl.core.names import BAR_COLUMNS
+from tftctl.core.periods import period_ms
+from tftctl.features.engine import input_arrays
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+PRICES = ("open", "high", "low", "close")
+START_MS = 1_609_459_200_000  # 2021-01-01
+MEMORY = 1e-9  # relative: what may remain of a forgotten start, and of rounding
+
+CHANGES: dict[str, Callable[[Array], Array]] = {
+    "scaling up": lambda values: values * 3.0,
+    "scaling down": lambda values: values / 3.0,
+}
+
+
+def make_bars(size: int, names: Iterable[str] = (), seed: int = 11, period: str = "1h") -> pl.DataFrame:
+    """A random walk with wandering volatility; every name that is no bar column becomes a positive extra column."""
+    rng = np.random.default_rng(seed)
+    calm = 0.01 * np.exp(0.3 * np.sin(np.arange(size) / 17.0))
+    close = 100.0 * np.exp(np.cumsum(rng.standard_normal(size) * calm))
+    opened = np.concatenate(([100.0], close[:-1])) * np.exp(rng.standard_normal(size) * 0.001)
+    reach = np.abs(rng.standard_normal((2, size))) * calm + 1e-4
+    columns = {
+        "timestamp": START_MS + np.arange(size, dtype=np.int64) * period_ms(period),
+        "open": opened,
+        "high": np.maximum(opened, close) * np.exp(reach[0]),
+        "low": np.minimum(opened, close) * np.exp(-reach[1]),
+        "close": close,
+        "volume": rng.lognormal(5.0, 0.8, size),
+    }
+    extras = [name for name in dict.fromkeys(names) if name not in columns]
+    return pl.DataFrame(columns | {name: rng.lognormal(0.0, 0.5, size) for name in extras})
+
+
+def flat(bars: pl.DataFrame, start: int = 0) -> pl.DataFrame:
+    """One price and no volume from bar `start` on, like filled bars."""
+    still = pl.int_range(pl.len()) >= start
+    price = pl.col("close").gather(start)
+    values = dict.fromkeys(PRICES, price) | {"volume": pl.lit(0.0)}
+    return bars.with_columns(pl.when(still).then(value).otherwise(name).alias(name) for name, value in values.items())
+
+
+def all_columns(bars: pl.DataFrame, rows: Mask) -> dict[str, Mask]:
+    """The same rows in every column that may be changed."""
+    return {name: rows for name in bars.columns if name != "timestamp"}
+
+
+def changed(bars: pl.DataFrame, where: Mapping[str, Mask]) -> dict[str, pl.DataFrame]:
+    """The bars with the marked values scaled up, scaled down, and replaced by those of other bars."""
+    frames = {how: _replaced(bars, where, change) for how, change in CHANGES.items()}
+    order = np.random.default_rng(7).permutation(bars.height)
+    return frames | {"shuffling": _replaced(bars, where, lambda values: values[order])}
+
+
+def _replaced(bars: pl.DataFrame, where: Mapping[str, Mask], change: Callable[[Array], Array]) -> pl.DataFrame:
+    arrays = input_arrays(bars, list(where))
+    return bars.with_columns(
+        pl.Series(name, np.where(where[name], change(values), values)) for name, values in arrays.items()
+    )
+
+
+def rescaled(bars: pl.DataFrame, factor: float, extras: str) -> pl.DataFrame:
+    """Prices times `factor`, volumes by it; other columns follow `extras`: free, price or volume."""
+    powers = dict.fromkeys(PRICES, 1) | {"volume": -1}
+    other = {"free": 0, "price": 1, "volume": -1}[extras]
+    names = [name for name in bars.columns if name != "timestamp"]
+    return bars.with_columns(pl.col(name) * factor ** powers.get(name, other) for name in names)
+
+
+def extra_names(names: Sequence[str]) -> list[str]:
+    """Those that are neither bar columns nor the time."""
+    return [name for name in names if name not in (*BAR_COLUMNS, "timestamp")]
+
+
+def difference(before: Array, after: Array, tolerance: float = MEMORY) -> int | None:
+    """Index of the first value that differs; `tolerance` is relative to the value and to the column's usual size."""
+    finite = np.abs(before[np.isfinite(before)])
+    usual = float(np.median(finite)) if finite.size else 0.0
+    with np.errstate(invalid="ignore"):
+        size = np.fmax(np.fmax(np.abs(before), np.abs(after)), usual)
+        same = (before == after) | (np.abs(before - after) <= tolerance * size)
+    apart = np.flatnonzero(~(same | (np.isnan(before) & np.isnan(after))))
+    return int(apart[0]) if apart.size else None

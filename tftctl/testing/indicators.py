@@ -1,0 +1,225 @@
+"""Checks of indicators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tftctl.core.records import Indicator, Output
+from tftctl.features.engine import input_arrays, run_kernel, run_stages
+from tftctl.testing.bars import (
+    MEMORY,
+    Array,
+    all_columns,
+    changed,
+    difference,
+    extra_names,
+    flat,
+    make_bars,
+    rescaled,
+)
+from tftctl.testing.report import Finding, malformed, run_checks
+
+BARS_AFTER_SETTLE = 300
+LATER_STARTS = (1, 7, 100)
+FACTOR = 7.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """An indicator with parameters, bars long enough for it, and the columns it makes of them."""
+
+    record: Indicator
+    params: Any
+    bars: pl.DataFrame
+    columns: dict[str, Array]
+
+    def first_valid(self, output: Output) -> int:
+        return (output.first_valid or self.record.first_valid)(self.params)
+
+    def settle(self, output: Output) -> int:
+        return (output.settle or self.record.settle)(self.params)
+
+    def run(self, bars: pl.DataFrame) -> dict[str, Array]:
+        return run(self.record, self.params, bars)
+
+
+def check(record: Indicator, params: Any = None) -> list[Finding]:
+    """See `tftctl.testing.check_indicator`."""
+    problems = malformed("indicator", record)
+    if problems:
+        return problems
+    name = f"indicator {record.name}"
+    params = record.params() if params is None else params
+    bars = make_bars(_size(record, params), record.inputs(params))
+    failed = run_checks(name, {"run": lambda: _runs(record, params, bars)}, {})
+    if failed:
+        return failed
+    trial = _Trial(record, params, bars, run(record, params, bars))
+    first = {
+        "outputs": lambda: _outputs(trial),
+        "short": lambda: _short(trial),
+        "pure": lambda: _pure(trial),
+        "finite": lambda: _finite(trial),
+    }
+    then = {
+        "causality": lambda: _causality(trial),
+        "first_valid": lambda: _first_valid(trial),
+        "settle": lambda: _settle(trial),
+        "flat": lambda: _flat(trial),
+        "scale": lambda: _scale(trial),
+    }
+    return run_checks(name, first, then)
+
+
+def run(record: Indicator, params: Any, bars: pl.DataFrame) -> dict[str, Array]:
+    """The declared outputs as the formula makes them: nothing is blanked."""
+    with np.errstate(all="ignore"):
+        if record.kernel is not None:
+            made = run_kernel(record, params, input_arrays(bars, record.inputs(params)))
+            return {name: values.copy() for name, values in made.items()}
+        frame = _staged(record, params, bars)
+        return input_arrays(frame, [output.name for output in record.outputs])
+
+
+def _staged(record: Indicator, params: Any, bars: pl.DataFrame) -> pl.DataFrame:
+    assert record.expr is not None
+    return run_stages(bars.select(record.inputs(params)), record.expr(params))
+
+
+def _size(record: Indicator, params: Any) -> int:
+    lengths = [
+        function(params)
+        for output in record.outputs
+        for function in (output.first_valid or record.first_valid, output.settle or record.settle)
+    ]
+    return max(*lengths, 100) + BARS_AFTER_SETTLE
+
+
+def _runs(record: Indicator, params: Any, bars: pl.DataFrame) -> Iterator[str]:
+    inputs = record.inputs(params)
+    try:
+        run(record, params, bars)
+    except (KeyError, pl.exceptions.ColumnNotFoundError) as error:
+        missing = str(error).splitlines()[0]
+        yield f"it asks for the column {missing}, which is neither declared nor made; inputs are {', '.join(inputs)}"
+
+
+def _outputs(trial: _Trial) -> Iterator[str]:
+    record, inputs = trial.record, trial.record.inputs(trial.params)
+    declared = {output.name for output in record.outputs}
+    if record.kernel is not None:
+        made = set(record.kernel(input_arrays(trial.bars, inputs), trial.params))
+    else:
+        made = {name for name in _staged(record, trial.params, trial.bars).columns if not name.startswith("_")}
+    for name in sorted(made - declared - set(inputs)):
+        yield f"it makes {name!r}, which is not declared (a helper column of expr begins with _)"
+    if record.known and inputs != ("timestamp",):
+        yield f"it is known in advance, but reads {', '.join(inputs)}; only the timestamp is known"
+
+
+def _short(trial: _Trial) -> Iterator[str]:
+    """Segments may have any length; the engine hands all of them over."""
+    first = max(trial.first_valid(output) for output in trial.record.outputs)
+    for size in sorted({1, 2, 3, max(first, 1), first + 1}):
+        try:
+            trial.run(trial.bars.head(size))
+        except Exception as error:  # noqa: BLE001 - the guest's own failure is what we report
+            yield f"a segment of {size} bars raises {type(error).__name__}: {error}"
+            return
+
+
+def _pure(trial: _Trial) -> Iterator[str]:
+    record = trial.record
+    if record.kernel is not None:
+        given = input_arrays(trial.bars, record.inputs(trial.params))
+        copies = {name: values.copy() for name, values in given.items()}
+        record.kernel(given, trial.params)
+        for name, values in copies.items():
+            if difference(values, given[name], 0.0) is not None:
+                yield f"it changes its input {name!r} in place"
+    trial.run(make_bars(trial.bars.height, trial.bars.columns, seed=12))
+    for name, values in trial.run(trial.bars).items():
+        if difference(trial.columns[name], values, 0.0) is not None:
+            yield f"{name}: the same bars give other values when run again"
+
+
+def _finite(trial: _Trial) -> Iterator[str]:
+    for name, values in trial.columns.items():
+        yield from _no_infinity(name, values, "")
+
+
+def _no_infinity(name: str, values: Array, where: str) -> Iterator[str]:
+    infinite = np.flatnonzero(np.isinf(values))
+    if infinite.size:
+        yield f"{name} is infinite at bar {infinite[0]}{where}; make it NaN where it is undefined"
+
+
+def _causality(trial: _Trial) -> Iterator[str]:
+    """One finding per output: the first difference found."""
+    found: dict[str, str] = {}
+    for cut in _cuts(trial):
+        later = np.arange(trial.bars.height) > cut
+        variants = {"cutting off": trial.bars.head(cut + 1)} | changed(trial.bars, all_columns(trial.bars, later))
+        for how, bars in variants.items():
+            for name, values in trial.run(bars).items():
+                at = difference(trial.columns[name][: cut + 1], values[: cut + 1], trial.record.tolerance)
+                if at is not None:
+                    found.setdefault(name, f"{name}: {how} the bars after {cut} changes bar {at}")
+    yield from found.values()
+
+
+def _cuts(trial: _Trial) -> list[int]:
+    """Bars after the first value, odd and even, in short and in long series."""
+    size = trial.bars.height
+    first = max(trial.first_valid(output) for output in trial.record.outputs)
+    spread = np.linspace(first + 1, size - 2, 9).astype(int)
+    return sorted({min(first, size - 2), *(int(cut) for cut in spread)})
+
+
+def _first_valid(trial: _Trial) -> Iterator[str]:
+    for output in trial.record.outputs:
+        valid = np.flatnonzero(np.isfinite(trial.columns[output.name]))
+        declared = trial.first_valid(output)
+        if not valid.size:
+            yield f"{output.name} has no value in {trial.bars.height} bars"
+        elif valid[0] != declared:
+            yield f"{output.name}: {declared} is declared, the first value is at bar {valid[0]}"
+
+
+def _settle(trial: _Trial) -> Iterator[str]:
+    found: dict[str, str] = {}
+    for start in LATER_STARTS:
+        later = trial.run(trial.bars.slice(start))
+        for output in trial.record.outputs:
+            settle = trial.settle(output)
+            before, after = trial.columns[output.name][start + settle :], later[output.name][settle:]
+            at = None if settle < 0 else difference(before, after, MEMORY)
+            if at is not None:
+                text = f"{output.name}: {settle} bars are declared, but bar {settle + at} still knows the start"
+                found.setdefault(output.name, f"{text} (series that begin {start} bars apart)")
+    yield from found.values()
+
+
+def _flat(trial: _Trial) -> Iterator[str]:
+    half = trial.bars.height // 2
+    for where, start in ((" of flat prices without volume", 0), (f" where prices are flat from bar {half} on", half)):
+        for name, values in trial.run(flat(trial.bars, start)).items():
+            yield from _no_infinity(name, values, where)
+
+
+def _scale(trial: _Trial) -> Iterator[str]:
+    """Extra columns have a scale that the record does not know: any that makes the output free will do."""
+    extras = extra_names(trial.record.inputs(trial.params))
+    runs = [
+        trial.run(rescaled(trial.bars, FACTOR, scale)) for scale in ("free", "price", "volume")[: 3 if extras else 1]
+    ]
+    for output in trial.record.outputs:
+        before = trial.columns[output.name]
+        if output.scale == "free" and all(difference(before, made[output.name], MEMORY) is not None for made in runs):
+            at = difference(before, runs[0][output.name], MEMORY)
+            yield f"{output.name} is declared free, but prices x {FACTOR}, volumes / {FACTOR} change bar {at}"

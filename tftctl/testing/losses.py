@@ -1,0 +1,105 @@
+"""Checks of losses: `forward` gives one finite loss per row, `point` one forecast per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tftctl.core.records import Kind, Loss
+from tftctl.plugins import resolve
+from tftctl.testing.report import Finding, malformed, run_checks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROWS = 48
+LARGE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One loss module and a batch for one kind of head: raw (N, outputs), target (N,), pos_weight (N,) or None."""
+
+    module: Any
+    raw: Tensor
+    target: Tensor
+    pos_weight: Tensor | None
+
+    def forward(self, rows: slice) -> Tensor:
+        weight = None if self.pos_weight is None else self.pos_weight[rows]
+        return self.module.forward(self.raw[rows], self.target[rows], weight)
+
+
+def check(record: Loss) -> list[Finding]:
+    """See `tftctl.testing.check_loss`."""
+    problems = malformed("loss", record)
+    if problems:
+        return problems
+    failed = run_checks(f"loss {record.name}", {"factory": lambda: _factory(record)}, {})
+    return failed or [finding for trial in _trials(record) for finding in _check(record, trial)]
+
+
+def _factory(record: Loss) -> Iterator[str]:
+    from torch import nn
+
+    made = resolve(record.factory)()
+    if not isinstance(made, nn.Module):
+        yield f"it makes a {type(made).__name__}, not a torch.nn.Module"
+    outputs = record.outputs({})
+    if not isinstance(outputs, int) or outputs < 1:
+        yield f"outputs(options) is {outputs!r}, not a number of at least 1"
+
+
+def _trials(record: Loss) -> Iterator[_Trial]:
+    import torch
+
+    module, outputs = resolve(record.factory)(), record.outputs({})
+    random = torch.Generator().manual_seed(11)
+    raw = torch.randn(ROWS, outputs, generator=random)
+    weight = 1.0 + torch.rand(ROWS, generator=random)
+    for kind in record.kinds:
+        for pos_weight in (None, weight) if kind == "binary" else (None,):
+            yield _Trial(module, raw, _target(kind, torch.randn(ROWS, generator=random)), pos_weight)
+
+
+def _target(kind: Kind, values: Tensor) -> Tensor:
+    return (values > 0).to(values.dtype) if kind == "binary" else values
+
+
+def _check(record: Loss, trial: _Trial) -> list[Finding]:
+    first = {"shape": lambda: _shape(trial)}
+    return run_checks(f"loss {record.name}", first, {"finite": lambda: _finite(trial), "rows": lambda: _rows(trial)})
+
+
+def _shape(trial: _Trial) -> Iterator[str]:
+    for rows in (slice(None), slice(1), slice(0)):
+        size = trial.raw[rows].shape[0]
+        shapes = {"forward": trial.forward(rows).shape, "point": trial.module.point(trial.raw[rows]).shape}
+        for name, shape in shapes.items():
+            if tuple(shape) != (size,):
+                yield f"{name} gives shape {tuple(shape)} for {size} rows, not ({size},)"
+
+
+def _finite(trial: _Trial) -> Iterator[str]:
+    import torch
+
+    large = LARGE * trial.raw.sign()
+    for what, values in (("", trial.raw), (" for outputs of +-20", large), (" for outputs of 0", 0.0 * trial.raw)):
+        raw = values.clone().requires_grad_()
+        loss = trial.module.forward(raw, trial.target, trial.pos_weight)
+        if not torch.isfinite(loss).all():
+            yield f"the loss is not finite{what}"
+        (gradient,) = torch.autograd.grad(loss.sum(), raw)
+        if not torch.isfinite(gradient).all():
+            yield f"the gradient is not finite{what}"
+        if not torch.isfinite(trial.module.point(raw)).all():
+            yield f"point is not finite{what}"
+
+
+def _rows(trial: _Trial) -> Iterator[str]:
+    import torch
+
+    half = slice(ROWS // 2)
+    if not torch.allclose(trial.forward(half), trial.forward(slice(None))[half], rtol=1e-5, atol=1e-6):
+        yield "the loss of a row changes with the other rows of the batch"
