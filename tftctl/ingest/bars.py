@@ -72,17 +72,21 @@ def bar_problems() -> pl.Expr:
 
 
 def settle_duplicates(frame: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Keep one of equal bars and say how many went; two different bars for one time are both refused."""
-    good, refused = frame.filter(pl.col(REASON).is_null()), frame.filter(pl.col(REASON).is_not_null())
+    """Keep one of equal bars and say how many went; two different bars for one time are both refused.
+
+    A bar that is impossible in itself still contests its twin: one of the two was read at a wrong moment, and nothing
+    says which.
+    """
     values = [name for name in frame.columns if name not in (LINE, REASON)]
-    once = good.unique(subset=values, keep="first", maintain_order=True)
-    contested = once["timestamp"].is_duplicated()
-    stamps = once["timestamp"].filter(contested).unique()
-    twice = good.filter(pl.col("timestamp").is_in(stamps.implode())).with_columns(
-        pl.lit("two different bars for one time").alias(REASON)
+    read = frame.filter(pl.all_horizontal(pl.col("timestamp", *BAR_COLUMNS).is_not_null()))
+    different = read.unique(values).filter(pl.col("timestamp").is_duplicated())["timestamp"].unique()
+    contested = pl.col("timestamp").is_in(different.implode()) & pl.col(REASON).is_null()
+    judged = frame.with_columns(
+        pl.when(contested).then(pl.lit("two different bars for one time")).otherwise(REASON).alias(REASON)
     )
-    kept = once.filter(~contested).sort("timestamp")
-    return pl.concat([kept, refused, twice]), good.height - twice.height - kept.height
+    good = judged.filter(pl.col(REASON).is_null())
+    kept = good.unique(values, keep="first", maintain_order=True).sort("timestamp")
+    return pl.concat([kept, judged.filter(pl.col(REASON).is_not_null())]), good.height - kept.height
 
 
 def misfit(frame: pl.DataFrame, calendar: Calendar, period: str) -> str | None:

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from tftctl.core.calendars import Calendar
-from tftctl.core.periods import is_intraday
+from tftctl.core.periods import period_ms
 from tftctl.core.times import iso
 from tftctl.ingest.columns import ColumnMap
 
 JUMP = math.log(2)
 LONG_RUN = 24
 THIN = 0.25
+MANY_HOLES = 0.05
 
 
 def observe_columns(columns: ColumnMap) -> list[str]:
@@ -65,8 +66,8 @@ def _thin(bars: pl.DataFrame, calendar: Calendar, period: str) -> str | None:
     stamps: Any = bars["timestamp"]
     expected = calendar.slots(period, int(stamps.min()), int(stamps.max())).open_ms.size
     missing = 1 - bars.height / expected
-    weekend = (stamps.cast(pl.Datetime("ms")).dt.weekday() > 5).sum()
-    if missing < THIN or (weekend and not is_intraday(period)):
+    holes = int((stamps.diff() > period_ms(period)).sum())
+    if missing < THIN or holes < MANY_HOLES * bars.height:
         return None
     return (
         f"{missing:.0%} of the bars that a market open day and night would have are missing; if this one is not, "

@@ -11,7 +11,7 @@ from tftctl.core.errors import DataError, UsageError
 _NUMBER = r"^[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$"
 _ZONE = r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
 _FORMATS = (
-    "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %I-%p", "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %I:%M:%S %p",
     "%Y-%m-%d %I:%M %p", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d %H:%M", "%Y%m%d %H%M",
     "%Y%m%d%H%M%S", "%Y%m%d", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y %H:%M",
 )  # fmt: skip
@@ -65,7 +65,13 @@ def _compact_date(text: pl.Series) -> pl.Series:
 def _written(text: pl.Series, timezone: str, dates_only: bool) -> ParsedTimes:
     frame = pl.DataFrame({"t": text}).with_columns(
         zone=pl.col("t").str.extract(_ZONE, 1),
-        bare=pl.col("t").str.replace(_ZONE, "").str.replace(r"(\d)T(\d)", "$1 $2").str.replace(r"T$", ""),
+        bare=pl.col("t")
+        .str.replace(_ZONE, "")
+        .str.replace(r"(\d)T(\d)", "$1 $2")
+        .str.replace(r"T$", "")
+        .str.replace(r"(?i)[ -](\d{1,2})[ -]?([AP]M)$", " $1:00 $2")
+        .str.replace(r"(?i) (\d:\d{2}(?::\d{2})?)\s*([AP]M)$", " 0$1 $2")
+        .str.replace(r"(?i) (\d{2}:\d{2}(?::\d{2})?)([AP]M)$", " $1 $2"),
     )
     # a trailing -0500 of a bare date such as 2020-01-05 is no zone
     dated = frame["t"].str.contains(r"^\d{4}-\d{2}-\d{2}$").fill_null(False)
