@@ -11,7 +11,7 @@ import polars as pl
 
 from tftctl.core.calendars import ObservedCalendar, observed_slots
 from tftctl.core.config.features import FeaturesConfig
-from tftctl.core.errors import DataError
+from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.names import ROW_COLUMNS
 from tftctl.core.progress import Report, silent
 from tftctl.core.records import Scale
@@ -64,7 +64,8 @@ class _Plan:
     def stale(self, snapshot: Snapshot, table: str) -> list[str]:
         """Periods of a table that are missing or were made otherwise."""
         known = snapshot.meta(table).get("fingerprints", {}) if snapshot.has(table) else {}
-        return [period for period in self.periods if known.get(period) != self.marks[table][period]]
+        there = snapshot.periods(table) if snapshot.has(table) else []
+        return [p for p in self.periods if p not in there or known.get(p) != self.marks[table][p]]
 
 
 def build(store: Store, config: FeaturesConfig, registry: Registry, report: Report = silent) -> BuildResult:
@@ -75,7 +76,7 @@ def build(store: Store, config: FeaturesConfig, registry: Registry, report: Repo
     started = time.perf_counter()
     with store.write("features build") as txn:
         observed = _freeze_observed(txn, config)
-        plan = _plan(txn.base, config, registry, observed)
+        plan = _plan(txn.pending(), config, registry, observed)
         computed = _write_tables(txn, plan, report)
         number = txn.commit()
         after = txn.pending()
@@ -159,12 +160,17 @@ def _macro(snapshot: Snapshot, config: FeaturesConfig) -> list[MacroSeries]:
         rows = snapshot.scan("macro", frequency, symbols=[name]).collect(engine="in-memory")
         rows = rows.select("timestamp", "available_at", pl.col("value").cast(pl.Float64))
         series.append(MacroSeries(name, rows.sort("available_at", "timestamp"), frequency))
-    missing = [name for name in config.macro if name not in imported]
-    if missing:
-        raise DataError(
-            f"configs/features.yaml names the macro series {missing[0]!r}, which is not imported",
-            f"tftctl macro import FILE --name {missing[0]}",
-        )
+    for name, declared in config.macro.items():
+        if name not in imported:
+            raise DataError(
+                f"configs/features.yaml names the macro series {name!r}, which is not imported",
+                f"tftctl macro import FILE --name {name}",
+            )
+        if declared.model_dump(mode="json") != imported[name]:
+            raise ConfigError(
+                f"configs/features.yaml declares {name} otherwise than it was imported",
+                f"import it again: tftctl macro import FILE --name {name} --prefer new",
+            )
     return series
 
 
@@ -236,7 +242,7 @@ def _describe(txn: Transaction, plan: _Plan) -> None:
             "fingerprints": plan.marks["fused"],
             "config": plan.recipe.config.model_dump(mode="json"),
             "calendars": plan.calendar_meta,
-            "made_from": {name: _version(txn.base, name) for name in ("bars", "macro", "factors", "calendar")},
+            "made_from": {name: _version(txn.pending(), name) for name in ("bars", "macro", "factors", "calendar")},
             "origin": "built",
             "audit": None,
         },

@@ -30,16 +30,17 @@ def bars_at(
     """Real bars of a random walk that open at these instants."""
     times = np.asarray(stamps, dtype=np.int64)
     rng = np.random.default_rng(seed)
-    close = 50 * np.exp(np.cumsum(0.02 * rng.standard_normal(times.size)))
+    steps = rng.standard_normal((times.size, 4))  # by row, so that more bars begin with the same ones
+    close = 50 * np.exp(np.cumsum(0.02 * steps[:, 0]))
     opens = np.concatenate(([50.0], close))[: times.size]
     return pl.DataFrame({"symbol": [symbol] * times.size, "period": [period] * times.size}).with_columns(
         timestamp=pl.Series(times),
         available_at=pl.Series(open_calendar(calendar).available_at(period, times)),
         open=pl.Series(opens),
-        high=pl.Series(np.maximum(opens, close) * np.exp(0.01 * rng.random(times.size))),
-        low=pl.Series(np.minimum(opens, close) * np.exp(-0.01 * rng.random(times.size))),
+        high=pl.Series(np.maximum(opens, close) * np.exp(0.01 * np.abs(steps[:, 1]))),
+        low=pl.Series(np.minimum(opens, close) * np.exp(-0.01 * np.abs(steps[:, 2]))),
         close=pl.Series(close),
-        volume=pl.Series(np.exp(5 + rng.standard_normal(times.size))),
+        volume=pl.Series(np.exp(5 + steps[:, 3])),
     )
 
 
