@@ -135,8 +135,10 @@ def test_source_fault(check: str, record: Any) -> None:
 def test_commands() -> None:
     silent = typer.Typer()
     silent.command()(lambda: None)
-    assert checks_of(testing.check_command("silent", silent)) == {"build"}
-    assert "it raises" in testing.check_command("empty", typer.Typer(help="Nothing."))[0].detail
+    assert testing.check_command("silent", silent) == []
+    assert checks_of(testing.check_command("Not Silent", silent)) == {"record"}
+    assert checks_of(testing.check_command("silent", print)) == {"record"}
+    assert checks_of(testing.check_command("empty", typer.Typer())) == {"build"}
 
 
 def test_findings_are_one_line() -> None:

@@ -28,6 +28,7 @@ def test_sound_indicators_pass() -> None:
     ("check", "record"),
     [
         ("causality", planted.indicator(planted.seen_ahead)),
+        ("causality", planted.indicator(planted.over_three, tolerance=1e-3)),
         ("first_valid", planted.indicator(planted.over_three, first_valid=lambda params: 2)),
         ("first_valid", planted.indicator(planted.over_three, first_valid=lambda params: 4)),
         ("settle", planted.indicator(planted.long_memory)),

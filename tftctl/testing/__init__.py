@@ -121,7 +121,11 @@ def check_source(record: Source) -> list[Finding]:
 
 
 def check_command(name: str, command: Any) -> list[Finding]:
-    """Check that a `typer.Typer` can be built into the command `name`, with a line of help."""
+    """Check a command.
+
+    - `record`: its name is well formed, and `command` is a `typer.Typer`
+    - `build`: Typer can make a command of it
+    """
     from tftctl.testing import named
 
     return named.check_command(name, command)

@@ -18,10 +18,10 @@ from tftctl.testing.bars import (
     changed,
     difference,
     extra_names,
-    flat,
     make_bars,
     rescaled,
 )
+from tftctl.testing.formulas import infinities, short_segments, spoilt_inputs, still_markets
 from tftctl.testing.report import Finding, malformed, run_checks
 
 BARS_AFTER_SETTLE = 300
@@ -62,7 +62,7 @@ def check(record: Indicator, params: Any = None) -> list[Finding]:
     trial = _Trial(record, params, bars, run(record, params, bars))
     first = {
         "outputs": lambda: _outputs(trial),
-        "short": lambda: _short(trial),
+        "short": lambda: short_segments(trial.run, trial.bars, _short_sizes(trial)),
         "pure": lambda: _pure(trial),
         "finite": lambda: _finite(trial),
     }
@@ -122,26 +122,15 @@ def _outputs(trial: _Trial) -> Iterator[str]:
         yield f"it is known in advance, but reads {', '.join(inputs)}; only the timestamp is known"
 
 
-def _short(trial: _Trial) -> Iterator[str]:
-    """Segments may have any length; the engine hands all of them over."""
+def _short_sizes(trial: _Trial) -> list[int]:
     first = max(trial.first_valid(output) for output in trial.record.outputs)
-    for size in sorted({1, 2, 3, max(first, 1), first + 1}):
-        try:
-            trial.run(trial.bars.head(size))
-        except Exception as error:  # noqa: BLE001 - the guest's own failure is what we report
-            yield f"a segment of {size} bars raises {type(error).__name__}: {error}"
-            return
+    return [max(first, 1), first + 1]
 
 
 def _pure(trial: _Trial) -> Iterator[str]:
-    record = trial.record
-    if record.kernel is not None:
-        given = input_arrays(trial.bars, record.inputs(trial.params))
-        copies = {name: values.copy() for name, values in given.items()}
-        record.kernel(given, trial.params)
-        for name, values in copies.items():
-            if difference(values, given[name], 0.0) is not None:
-                yield f"it changes its input {name!r} in place"
+    kernel, params = trial.record.kernel, trial.params
+    if kernel is not None:
+        yield from spoilt_inputs(lambda columns: kernel(columns, params), trial.bars, trial.record.inputs(params))
     trial.run(make_bars(trial.bars.height, trial.bars.columns, seed=12))
     for name, values in trial.run(trial.bars).items():
         if difference(trial.columns[name], values, 0.0) is not None:
@@ -150,17 +139,13 @@ def _pure(trial: _Trial) -> Iterator[str]:
 
 def _finite(trial: _Trial) -> Iterator[str]:
     for name, values in trial.columns.items():
-        yield from _no_infinity(name, values, "")
-
-
-def _no_infinity(name: str, values: Array, where: str) -> Iterator[str]:
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        yield f"{name} is infinite at bar {infinite[0]}{where}; make it NaN where it is undefined"
+        yield from infinities(name, values)
 
 
 def _causality(trial: _Trial) -> Iterator[str]:
     """One finding per output: the first difference found."""
+    if not 0 <= trial.record.tolerance <= MEMORY:
+        yield f"tolerance {trial.record.tolerance:g} is declared; at most {MEMORY:g} is allowed"
     found: dict[str, str] = {}
     for cut in _cuts(trial):
         later = np.arange(trial.bars.height) > cut
@@ -206,10 +191,9 @@ def _settle(trial: _Trial) -> Iterator[str]:
 
 
 def _flat(trial: _Trial) -> Iterator[str]:
-    half = trial.bars.height // 2
-    for where, start in ((" of flat prices without volume", 0), (f" where prices are flat from bar {half} on", half)):
-        for name, values in trial.run(flat(trial.bars, start)).items():
-            yield from _no_infinity(name, values, where)
+    for where, bars in still_markets(trial.bars).items():
+        for name, values in trial.run(bars).items():
+            yield from infinities(name, values, where)
 
 
 def _scale(trial: _Trial) -> Iterator[str]:

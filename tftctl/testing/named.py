@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tftctl import testing
+from tftctl.api import hookimpl
 from tftctl.core.errors import PluginError, TftctlError, choices
 from tftctl.core.registry import PluginInfo, Registry
 from tftctl.core.workspace import Workspace
@@ -38,11 +40,15 @@ def check_command(name: str, command: Any) -> list[Finding]:
     """See `tftctl.testing.check_command`."""
     import typer
 
-    def builds() -> Iterator[str]:
-        if not typer.main.get_command(command).help:
-            yield "it has no help text; give one: typer.Typer(help=...)"
+    def well_formed() -> Iterator[str]:
+        collect(SimpleNamespace(tftctl_commands=hookimpl(lambda: [(name, command)])))
+        yield from ()
 
-    return run_checks(f"command {name}", {"build": builds}, {})
+    def builds() -> Iterator[str]:
+        typer.main.get_command(command)
+        yield from ()
+
+    return run_checks(f"command {name}", {"record": well_formed}, {"build": builds})
 
 
 def _report(found: list[tuple[str, Any]]) -> Report:

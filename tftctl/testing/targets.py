@@ -12,7 +12,8 @@ import polars as pl
 from tftctl.core.periods import period_ms
 from tftctl.core.records import LabelSpan, Target, Yardstick
 from tftctl.features.engine import input_arrays, run_stages
-from tftctl.testing.bars import Array, Mask, all_columns, changed, difference, flat, make_bars
+from tftctl.testing.bars import Array, Mask, all_columns, changed, difference, make_bars
+from tftctl.testing.formulas import infinities, short_segments, spoilt_inputs, still_markets
 from tftctl.testing.report import Finding, malformed, run_checks
 
 PERIODS = ("1h", "4h", "1d")
@@ -50,7 +51,8 @@ def check(record: Target, params: Any = None) -> list[Finding]:
     if problems:
         return problems
     params = record.params() if params is None else params
-    return [finding for span in _spans(record) for finding in _check_at(record, params, span)]
+    found = [finding for span in _spans(record) for finding in _check_at(record, params, span)]
+    return list(dict.fromkeys(found))
 
 
 def run(record: Target, params: Any, span: LabelSpan, bars: pl.DataFrame) -> Array:
@@ -85,9 +87,9 @@ def _check_at(record: Target, params: Any, span: LabelSpan) -> list[Finding]:
     bars = make_bars(bars.height + lookback, record.inputs, period=span.period)
     trial = _Trial(record, params, span, bars, run(record, params, span, bars))
     basic = {
-        "short": lambda: _short(trial),
+        "short": lambda: short_segments(trial.run, trial.bars, (span.horizon, span.horizon + 1)),
         "pure": lambda: _pure(trial),
-        "finite": lambda: _finite(trial.label, ""),
+        "finite": lambda: infinities("the label", trial.label),
         "values": lambda: _values(trial),
         "end": lambda: _end(trial),
     }
@@ -119,35 +121,13 @@ def _runs(record: Target, params: Any, span: LabelSpan, bars: pl.DataFrame) -> I
         yield f"it returns labels of shape {shape} for {bars.height} bars"
 
 
-def _short(trial: _Trial) -> Iterator[str]:
-    """Segments may have any length; the engine hands all of them over."""
-    horizon = trial.span.horizon
-    for size in sorted({1, 2, 3, horizon, horizon + 1}):
-        try:
-            trial.run(trial.bars.head(size))
-        except Exception as error:  # noqa: BLE001 - the guest's own failure is what we report
-            yield f"a segment of {size} bars raises {type(error).__name__}: {error}"
-            return
-
-
 def _pure(trial: _Trial) -> Iterator[str]:
-    record = trial.record
-    if record.kernel is not None:
-        given = input_arrays(trial.bars, record.inputs)
-        copies = {name: values.copy() for name, values in given.items()}
-        record.kernel(given, trial.params, trial.span)
-        for name, values in copies.items():
-            if difference(values, given[name], 0.0) is not None:
-                yield f"it changes its input {name!r} in place"
-    trial.run(make_bars(trial.bars.height, record.inputs, seed=12))
+    kernel, params, span = trial.record.kernel, trial.params, trial.span
+    if kernel is not None:
+        yield from spoilt_inputs(lambda columns: kernel(columns, params, span), trial.bars, trial.record.inputs)
+    trial.run(make_bars(trial.bars.height, trial.record.inputs, seed=12))
     if difference(trial.label, trial.run(trial.bars), 0.0) is not None:
         yield "the same bars give other labels when run again"
-
-
-def _finite(label: Array, where: str) -> Iterator[str]:
-    infinite = np.flatnonzero(np.isinf(label))
-    if infinite.size:
-        yield f"the label is infinite at bar {infinite[0]}{where}; make it NaN where it is undefined"
 
 
 def _values(trial: _Trial) -> Iterator[str]:
@@ -160,16 +140,15 @@ def _values(trial: _Trial) -> Iterator[str]:
 
 
 def _end(trial: _Trial) -> Iterator[str]:
-    early = np.flatnonzero(np.isfinite(trial.label[-trial.span.horizon :]))
-    if early.size:
-        missing = trial.span.horizon - early.size
-        yield f"{early.size} of the last {missing + early.size} rows have a label before their horizon is complete"
+    horizon = trial.span.horizon
+    early = np.count_nonzero(np.isfinite(trial.label[-horizon:]))
+    if early:
+        yield f"{early} of the last {horizon} rows have a label, though their horizon is not complete"
 
 
 def _flat(trial: _Trial) -> Iterator[str]:
-    half = trial.bars.height // 2
-    for where, start in ((" of flat prices without volume", 0), (f" where prices are flat from bar {half} on", half)):
-        yield from _finite(trial.run(flat(trial.bars, start)), where)
+    for where, bars in still_markets(trial.bars).items():
+        yield from infinities("the label", trial.run(bars), where)
 
 
 def _future(trial: _Trial) -> Iterator[str]:
