@@ -81,11 +81,11 @@ def market(tmp_path_factory: Any) -> Workspace:
     return Workspace(once(tmp_path_factory, "market", make_market))
 
 
-def make_market(root: Path) -> None:
-    """Write configuration and bars of a workspace, and build its features."""
+def make_market(root: Path, until: int | None = None) -> None:
+    """Write configuration and bars of a workspace, those that are complete at `until`, and build its features."""
     create_workspace(root)
     write_configs(root)
-    write_bars(Store(root / "store"))
+    write_bars(Store(root / "store"), until=until)
     build_job(Workspace(root))
 
 
@@ -96,7 +96,7 @@ def write_configs(root: Path) -> None:
         (root / "configs" / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
-def write_bars(store: Store, symbols: int = 3, days: int = 120) -> None:
+def write_bars(store: Store, symbols: int = 3, days: int = 120, until: int | None = None) -> None:
     """The synthetic market as an import writes it, with two holes: of 2 bars (filled) and of 10 (a new segment)."""
     parts: dict[str, list[pl.DataFrame]] = {}
     extras: dict[str, Any] = {}
@@ -120,7 +120,8 @@ def write_bars(store: Store, symbols: int = 3, days: int = 120) -> None:
     known = {name: {"calendar": "24x7", "basis": "raw", "anchor": {}, "delay_ms": 0} for name in names}
     with store.write("synthetic bars") as txn:
         for period, frames in parts.items():
-            txn.replace("bars", period, pl.concat(frames).sort("symbol", "timestamp"))
+            rows = pl.concat(frames).sort("symbol", "timestamp")
+            txn.replace("bars", period, rows if until is None else rows.filter(pl.col("available_at") <= until))
         txn.set_meta("bars", {"symbols": known, "extras": extras, "calendar_versions": {}})
         txn.commit()
 
