@@ -52,7 +52,7 @@ def read_tables(path: Path, *, trust_pickle: bool = False) -> Iterator[RawTable]
         elif suffix == ".zip":
             yield from _zip_members(path)
         else:
-            yield parse_text(path.name, _decode(path, path.read_bytes(), suffix))
+            yield parse_text(str(path), _decode(path, path.read_bytes(), suffix))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist", "check the path") from None
     except (pl.exceptions.PolarsError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -107,7 +107,7 @@ def _zip_members(path: Path) -> Iterator[RawTable]:
         if not members:
             raise DataError(f"{path} holds no CSV file", f"it holds: {', '.join(archive.namelist()[:8]) or 'nothing'}")
         for member in members:
-            yield parse_text(f"{path.name}:{member}", _decode(path, archive.read(member), ".csv"))
+            yield parse_text(f"{path}:{member}", _decode(path, archive.read(member), ".csv"))
 
 
 def _decode(path: Path, data: bytes, suffix: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tftctl.core.config.loading import (
     load_composite_config,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tftctl.data.splits import Split
     from tftctl.evaluate.evaluation import Evaluation
     from tftctl.features.build import BuildResult
+    from tftctl.features.describe import Definition
     from tftctl.train.fit import TrainResult
 
 Say = Callable[[str], None]
@@ -32,6 +33,24 @@ def build_job(workspace: Workspace, overrides: Sequence[str] | None = None, repo
 
     config = load_features_config(workspace, overrides)
     return build(Store(workspace.store), config, load_registry(workspace), report)
+
+
+def definitions_job(workspace: Workspace, overrides: Sequence[str] | None = None) -> list[Definition]:
+    """`tftctl features list`."""
+    from tftctl.features.describe import list_definitions
+
+    return list_definitions(load_features_config(workspace, overrides), load_registry(workspace))
+
+
+def describe_job(workspace: Workspace, name: str, overrides: Sequence[str] | None = None) -> dict[str, Any]:
+    """`tftctl features describe`."""
+    from tftctl.features.describe import describe_name
+    from tftctl.store import Store
+
+    config = load_features_config(workspace, overrides)
+    with Store(workspace.store).read() as snapshot:
+        macro = list(snapshot.meta("macro").get("series", {}))
+    return describe_name(name, config, load_registry(workspace), macro)
 
 
 def train_job(

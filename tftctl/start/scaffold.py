@@ -39,7 +39,7 @@ def create_workspace(root: Path) -> Scaffold:
     created: list[str] = []
     kept: list[str] = []
     for name, text in _contents().items():
-        (created if _write_new(root / name, text) else kept).append(name)
+        (created if write_new(root / name, text) else kept).append(name)
     return Scaffold(root.resolve(), tuple(created), tuple(kept))
 
 
@@ -57,7 +57,8 @@ def _contents() -> Mapping[str, str]:
             ".gitignore": _GITIGNORE, MARKER: _MARKER_TEXT}  # fmt: skip
 
 
-def _write_new(path: Path, text: str) -> bool:
+def write_new(path: Path, text: str) -> bool:
+    """Write a file unless it is there; return whether it was written. Raises DataError when it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:

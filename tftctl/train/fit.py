@@ -34,6 +34,7 @@ from tftctl.train.composite import CompositeScore
 from tftctl.train.losses import HybridLoss, choose_targets
 from tftctl.train.module import ForecastModule, Scorer
 from tftctl.train.predict import forecasts_of
+from tftctl.train.quiet import quiet_lightning
 from tftctl.train.rundir import Run, create_run, write_manifest
 from tftctl.train.scores import metric_key, score_all
 
@@ -113,7 +114,7 @@ def _prepare(
     described = snapshot.meta("targets").get("targets", {})
     targets = _weighted(choose_targets(config.targets, described, config, registry), weights, config)
     allowlist = read_allowlist(workspace.configs / "selected_features.txt")
-    inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.reals, allowlist) if snapshot.has(
+    inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist) if snapshot.has(
         "fused"
     ) else []  # fmt: skip
     return prepare_training(workspace.store, snapshot, config, inputs, targets, registry), allowlist
@@ -218,24 +219,37 @@ def _fit(
     plan = plan_steps(len(batches), config)
     spec = prepared.spec
     loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry)
-    network = ForecastNetwork(network_shape(config, spec))
-    module = ForecastModule(network, loss, config, plan.epochs * plan.steps, score)
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision=_precision(config, accelerator),  # type: ignore[arg-type]
-        max_epochs=plan.epochs,
-        limit_train_batches=plan.steps,
-        gradient_clip_val=config.gradient_clip_val or None,
-        callbacks=[*checkpoints(run, config, content), EpochLog(run, say)],
-        logger=_logger(run),
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        deterministic="warn",
-    )
-    trainer.fit(module, batches, ordered_loader(prepared.source, torch.from_numpy(prepared.splits["val"]), 512))
+    with quiet_lightning():
+        network = ForecastNetwork(network_shape(config, spec))
+        module = ForecastModule(network, loss, config, plan.epochs * plan.steps, score)
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=_precision(config, accelerator),  # type: ignore[arg-type]
+            max_epochs=plan.epochs,
+            limit_train_batches=plan.steps,
+            gradient_clip_val=config.gradient_clip_val or None,
+            callbacks=[*checkpoints(run, config, content), EpochLog(run, say)],
+            logger=_logger(run),
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            deterministic="warn",
+        )
+        validation = ordered_loader(prepared.source, torch.from_numpy(prepared.splits["val"]), 512)
+        _run(trainer, module, batches, validation, run, say)
     return trainer, module
+
+
+def _run(trainer: lightning.Trainer, module: ForecastModule, batches: Any, validation: Any, run: Run, say: Say) -> None:
+    """Fit; Ctrl-C leaves the checkpoints of finished epochs and ends the command as interrupted."""
+    try:
+        trainer.fit(module, batches, validation)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        say(f"stopped; what finished epochs left is in {run.root}")
+        raise KeyboardInterrupt from None
 
 
 def _precision(config: ModelConfig, accelerator: str) -> str:

@@ -16,6 +16,7 @@ from tftctl.plugins import Registry
 from tftctl.store import Store
 from tftctl.train.checkpoint import LoadedCheckpoint, network_shape
 from tftctl.train.losses import HybridLoss
+from tftctl.train.quiet import quiet_lightning
 from tftctl.train.scores import Forecasts
 
 BATCH = 512
@@ -34,7 +35,8 @@ def predict_split(store: Store, loaded: LoadedCheckpoint, split: Split, registry
     spec, config = loaded.content.spec, loaded.content.config
     with store.read(spec.snapshot) as snapshot:
         prepared = prepare_again(store.root, snapshot, spec, registry)
-    network = ForecastNetwork(network_shape(config, spec))
+    with quiet_lightning():
+        network = ForecastNetwork(network_shape(config, spec))
     loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry)
     network.load_state_dict(_part(loaded.state, "network."))
     loss.load_state_dict(_part(loaded.state, "loss."))

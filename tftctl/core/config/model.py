@@ -10,6 +10,8 @@ from tftctl.core.config.features import PeriodName, Strict
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+# a group is a symbol at a period, and both are embedded (S2): these keys say so and cannot say otherwise
+GROUP_KEYS = ("group_ids", "categoricals", "x_categoricals")
 
 
 class OneCycle(Strict):
@@ -32,8 +34,8 @@ class ModelConfig(Strict):
     reals: list[str] | None = None
     time_idx: Literal["time_idx"] = "time_idx"
     group_ids: list[Literal["symbol", "period"]] = ["symbol", "period"]
-    static_categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
-    static_reals: list[str] = []
+    static_categoricals: Annotated[list[Literal["symbol", "period"]], Field(min_length=1)] = ["symbol", "period"]
+    static_reals: Annotated[list[str], Field(max_length=0)] = []
     x_categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
     x_reals: list[str] | None = None
     categories: dict[Literal["symbol", "period"], list[str]] = {}
@@ -83,4 +85,14 @@ class ModelConfig(Strict):
             raise ValueError("val_ratio and test_ratio leave nothing to train on")
         if self.output_size is not None and len(self.output_size) != len(self.targets):
             raise ValueError(f"output_size has {len(self.output_size)} entries for {len(self.targets)} targets")
+        for key in GROUP_KEYS:
+            if sorted(getattr(self, key)) != ["period", "symbol"]:
+                raise ValueError(f"{key} is [symbol, period] here: both are embedded, and a group is one of each")
+        if self.reals is not None and self.x_reals is not None and set(self.reals) != set(self.x_reals):
+            raise ValueError("reals and x_reals name different inputs; set one of them")
         return self
+
+    @property
+    def inputs(self) -> list[str] | None:
+        """Input columns as `reals` or `x_reals` names them; None means every column that is allowed."""
+        return self.reals if self.reals is not None else self.x_reals

@@ -1,0 +1,72 @@
+"""`tftctl features`: build, list, describe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tftctl.cli.output import JsonFlag, Overrides, emit_json, print_table, say, workspace_of
+from tftctl.cli.progress import progress_bar
+
+app = typer.Typer(help="Indicators, targets and the fused table.", no_args_is_help=True)
+
+
+@app.command("build")
+def build(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+    """Make features, targets and the fused table from the bars; what is up to date is left alone."""
+    from tftctl.start.jobs import build_job
+
+    with progress_bar() as report:
+        result = build_job(workspace_of(ctx), overrides, report)
+    for note in result.notes:
+        say(note)
+    if as_json:
+        emit_json(asdict(result))
+        return
+    rows = {key: value for key, value in asdict(result).items() if key not in ("columns", "notes")}
+    rows |= {f"columns: {role}": count for role, count in result.columns.items()}
+    print_table(("what", "value"), list(rows.items()))
+    say("next: tftctl train" if result.rows_computed else "nothing had changed; next: tftctl train")
+
+
+@app.command("list")
+def list_all(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+    """List indicators and targets, those of configs/features.yaml first."""
+    from tftctl.start.jobs import definitions_job
+
+    found = [asdict(entry) for entry in definitions_job(workspace_of(ctx), overrides)]
+    if as_json:
+        emit_json(found)
+        return
+    columns = ("name", "kind", "plugin", "inputs", "outputs", "first_valid", "settle", "configured")
+    print_table(columns, [[_text(entry[name]) for name in columns] for entry in found])
+
+
+@app.command("describe")
+def describe(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An indicator, a target, or a column of the table.")],
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what an indicator, target or column is: formula, parameters, inputs, first value, scale."""
+    from tftctl.start.jobs import describe_job
+
+    found = describe_job(workspace_of(ctx), name, overrides)
+    if as_json:
+        emit_json(found)
+        return
+    for entry in found["definitions"]:
+        print_table(("definition", entry["name"]), [(key, _text(value)) for key, value in entry.items()])
+    for column in found["columns"]:
+        print_table(("column", column["name"]), [(key, value) for key, value in column.items() if key != "name"])
+
+
+def _text(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return value
