@@ -60,6 +60,12 @@ def real_days(shared_data: Path, symbol: str, size: int) -> pl.DataFrame:
     return frame(*(bars[name].to_numpy() for name in (*PRICES, "volume")), step=DAY)
 
 
+def builtin_names(kind: str) -> list[str]:
+    """What the package itself brings; guests may be installed beside it."""
+    registry = load_registry()
+    return [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+
+
 def indicator(name: str, **params: Any) -> IndicatorInstance:
     """An instance as the configuration makes it."""
     return resolve_indicators([IndicatorEntry(name=name, **params)], load_registry())[0]

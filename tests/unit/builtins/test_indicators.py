@@ -10,12 +10,10 @@ import polars as pl
 import pytest
 import scipy.stats
 import talib
-from builtin_bars import arrays, computed, first_value, flat_bars, indicator, random_bars, then
-
-from tftctl.plugins import load_registry
+from builtin_bars import arrays, builtin_names, computed, first_value, flat_bars, indicator, random_bars, then
 
 BARS = random_bars(400)
-ALL = load_registry().names("indicator")
+ALL = builtin_names("indicator")
 RMA = 13  # Wilder
 
 

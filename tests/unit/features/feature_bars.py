@@ -80,6 +80,12 @@ def features_config(**values: Any) -> FeaturesConfig:
     return FeaturesConfig.model_validate(values)
 
 
+def builtin_names(kind: str) -> list[str]:
+    """What the package itself brings; guests may be installed beside it."""
+    registry = load_registry()
+    return [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+
+
 def indicators(*entries: str | Mapping[str, Any]) -> list[IndicatorInstance]:
     """Instances as the configuration makes them."""
     named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from feature_bars import DAY, PRICES, START, indicators, numbers, prepared, row_of_bars
+from feature_bars import DAY, PRICES, START, builtin_names, indicators, numbers, prepared, row_of_bars
 
 from tftctl.core.errors import ConfigError
 from tftctl.features.adjust import adjust_bars
 from tftctl.features.engine import compute_features
-from tftctl.plugins import load_registry
 
 # (last date on which they apply, price factor, split factor): a 7:1 split after day 40, dividends after 20 and 70
 FACTORS = [(20, 0.95, 1 / 7), (40, 0.97, 1 / 7), (70, 0.98, 1.0)]
@@ -52,7 +51,7 @@ def test_raw_bars_with_factors_become_the_adjusted_ones(wanted: str, total: bool
 
 
 @pytest.mark.parametrize(("wanted", "total"), [("split", False), ("total", True)])
-@pytest.mark.parametrize("name", load_registry().names("indicator"))
+@pytest.mark.parametrize("name", builtin_names("indicator"))
 def test_features_of_raw_bars_with_factors_are_those_of_adjusted_bars(name: str, wanted: str, total: bool) -> None:
     """T5: no indicator sees the split."""
     adjusted = row_of_bars(100, "1d", seed=2)

@@ -98,6 +98,14 @@ def test_of_bars_complete_at_the_same_instant_the_latest_counts() -> None:
         assert fused["x__4h"].to_list() == [None] * 3 + [2.0] * 5
 
 
+def test_a_filled_bar_is_never_context() -> None:
+    """T3, F4: whatever instant it carries."""
+    rows = prepared(row_of_bars(12, "1h"))
+    slow = numbered(row_of_bars(3, "4h")).with_columns(is_filled=pl.Series([False, True, False]))
+    fused = fuse_context(rows, context(slow, "4h"), 1)
+    assert fused["x__4h"].to_list() == [None] * 3 + [0.0] * 8 + [2.0]
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     """F4: a row's context is a function of the row."""
     rows = prepared(row_of_bars(60, "1h"))
