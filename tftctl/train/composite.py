@@ -38,8 +38,11 @@ class CompositeScore:
             self.weights, self.metrics = {"val_loss_for_ckpt": -1.0}, {"val_loss_for_ckpt": None}
 
     def remove_undefined(self, values: Mapping[str, float]) -> list[str]:
-        """Drop, for the whole run, entries that the data leave undefined (NaN); returns them."""
-        gone = [key for key in self.weights if math.isnan(values.get(key, math.nan))]
+        """Drop, for the whole run, entries that the data leave undefined (NaN); returns them.
+
+        The loss is never one of them: where it is NaN, the predictions are.
+        """
+        gone = [key for key in self.weights if key not in LOSS_KEYS and math.isnan(values.get(key, math.nan))]
         for key in gone:
             del self.weights[key]
         self.removed += gone
@@ -53,7 +56,9 @@ class CompositeScore:
 
 
 def normalised(value: float, metric: Metric | None) -> float:
-    """A metric's value in [0, 1], higher is better. `metric` None is a loss, an unbounded error."""
+    """A metric's value in [0, 1], higher is better, 0 for NaN. `metric` None is a loss, an unbounded error."""
+    if math.isnan(value):
+        return 0.0
     if metric is None or metric.upper is None:
         return 1 / (1 + max(value, 0.0))
     clipped = min(max(value, metric.lower), metric.upper)

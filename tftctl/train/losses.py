@@ -73,7 +73,7 @@ class HybridLoss(nn.Module):
     def forward(self, raw: Sequence[Tensor], labels: Tensor, period: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and the raw mean loss of each target that has labels: raw list of (B, outputs), labels (B, T)."""
         scale = self.log_vars.clamp(-LOG_VAR_LIMIT, LOG_VAR_LIMIT)
-        total = torch.zeros((), device=labels.device)
+        total = raw[0][:0].float().sum()  # 0 that can be differentiated, for a batch without any label
         terms: dict[str, Tensor] = {}
         for place, target in enumerate(self.targets):
             present = labels[:, place].isfinite()
