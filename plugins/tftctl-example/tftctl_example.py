@@ -219,11 +219,6 @@ def tftctl_sources() -> Iterable[Source]:
 example = typer.Typer(help="What the example plugin has to show.", no_args_is_help=True)
 
 
-@example.callback()
-def root() -> None:
-    """Keep `bars` a command of its own: Typer would fold a single command into the group."""
-
-
 @example.command("bars")
 def bars(rows: Annotated[int, typer.Option(min=1, help="How many bars to print.")] = 5) -> None:
     """Print the first bars of the source `tides` as CSV."""

@@ -143,9 +143,9 @@ def test_a_reserved_command_is_refused(tmp_path: Path) -> None:
 
 
 def test_command_line(tmp_path: Path) -> None:
-    """A broken plugin does not stop another one's command, nor the list."""
+    """A broken plugin does not stop another one's command, nor the list; one command alone is a group, too."""
     workspace_of(tmp_path, bad="import nowhere_at_all", mine=COMMAND.format(name="mine"))
-    ran = tftctl(tmp_path, "mine")
+    ran = tftctl(tmp_path, "mine", "run")
     assert (ran.returncode, ran.stdout) == (0, "mine ran\n")
     assert "warning: plugin bad" in ran.stderr
     rows: list[dict[str, Any]] = json.loads(tftctl(tmp_path, "plugins", "list", "--json").stdout)

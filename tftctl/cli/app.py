@@ -77,7 +77,7 @@ def _plugin_commands(ctx: Any) -> dict[str, Any]:
     except TftctlError:
         workspace = None
     commands = load_registry(workspace).commands
-    return {name: typer.main.get_command(command) for name, command in commands.items()}
+    return {name: typer.main.get_group(command) for name, command in commands.items()}
 
 
 def _register() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class TftctlError(Exception):
@@ -57,6 +58,17 @@ class PluginError(TftctlError):
 
 class TftctlWarning(UserWarning):
     """Something the user should know that does not stop the work; the command line prints it on stderr."""
+
+
+@contextmanager
+def guest_code(what: str, hint: str) -> Iterator[None]:
+    """Run a plugin's code; whatever it raises becomes a PluginError that says whose fault it is."""
+    try:
+        yield
+    except (TftctlError, MemoryError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{what} failed: {type(error).__name__}: {error}", hint) from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

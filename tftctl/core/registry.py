@@ -113,12 +113,20 @@ def describe(registry: Registry, name: str) -> dict[str, Any]:
     }
 
 
+def _default(field: Any) -> Any:
+    """A parameter's default, `required` where it has none."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return sorted(value) if isinstance(value, set | frozenset) else value
+
+
 def _record_document(word: str, found: Provided) -> dict[str, Any]:
     record = found.record
     document: dict[str, Any] = {"name": record.name, "kind": word, "plugin": found.plugin, "version": found.version}
     document["summary"] = record.summary
     if hasattr(record, "params"):
-        document["params"] = record.params().model_dump(mode="json")
+        document["params"] = {name: _default(field) for name, field in record.params.model_fields.items()}
     if word == "indicator":
         params = record.params()
         document |= {"inputs": list(record.inputs(params)), "outputs": [output.name for output in record.outputs]}

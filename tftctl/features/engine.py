@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from tftctl.core.errors import DataError, PluginError
+from tftctl.core.errors import DataError, PluginError, guest_code
 from tftctl.core.names import KEY_COLUMNS
 from tftctl.core.records import Indicator
 from tftctl.features.definitions import IndicatorInstance
@@ -75,7 +75,11 @@ def _float64(column: pl.Series) -> Array:
 def _segment_features(segment: pl.DataFrame, instances: Sequence[IndicatorInstance]) -> pl.DataFrame:
     columns: dict[str, pl.Series] = {}
     for instance in instances:
-        raw = _run(segment, instance)
+        name = instance.record.name
+        with guest_code(
+            f"indicator {name!r}", f"look into it: tftctl plugins check {name}, tftctl plugins show {name}"
+        ):
+            raw = _run(segment, instance)
         for feature in instance.features:
             columns[feature.column] = _blank(raw[feature.output], feature.first_valid)
     return pl.DataFrame(columns) if columns else segment.select()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from tftctl.core.errors import DataError, PluginError
+from tftctl.core.errors import DataError, PluginError, guest_code
 from tftctl.core.names import KEY_COLUMNS, label_end_column
 from tftctl.core.records import LabelSpan
 from tftctl.features.definitions import TargetInstance
@@ -37,7 +37,8 @@ def _segment_labels(segment: pl.DataFrame, targets: Sequence[TargetInstance], ba
             columns[end] = pl.Series([None] * segment.height, dtype=pl.Int64)
             continue
         columns[end] = segment["available_at"].shift(-horizon)
-        label = _run(segment, target, LabelSpan(period, horizon, bars_per_year))
+        with guest_code(f"target {target.record.name!r}", f"look into it: tftctl plugins show {target.record.name}"):
+            label = _run(segment, target, LabelSpan(period, horizon, bars_per_year))
         label[~label_allowed(segment["is_filled"].to_numpy(), horizon)] = np.nan
         columns[target.column] = pl.Series(label).fill_nan(None)
     return segment.select(KEY_COLUMNS).with_columns(**columns)

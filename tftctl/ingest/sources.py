@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from tftctl.core.errors import DataError, PluginError, UsageError
+from tftctl.core.errors import DataError, PluginError, UsageError, guest_code
 from tftctl.core.names import BAR_COLUMNS, name_problem
 from tftctl.core.periods import parse_period
 from tftctl.core.progress import Report, silent
@@ -92,18 +92,15 @@ def fetch_bars(
     )
 
 
-def _frames(source: Source, params: Any) -> Any:
+def _frames(source: Source, params: Any) -> Iterator[SourceFrame]:
     """The source's frames; whatever it raises is its fault and named so."""
-    coming = iter(source.fetch(params))
+    with guest_code(f"source {source.name}", "nothing was stored"):
+        coming = iter(source.fetch(params))
     for _ in range(MAX_FRAMES):
-        try:
-            frame = next(coming)
-        except StopIteration:
+        with guest_code(f"source {source.name}", "nothing was stored"):
+            frame = next(coming, None)
+        if frame is None:
             return
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PluginError(
-                f"source {source.name} failed: {type(error).__name__}: {error}", "nothing was stored"
-            ) from error
         yield frame
     raise PluginError(f"source {source.name} gave more than {MAX_FRAMES:,} frames", "nothing was stored")
 

@@ -145,11 +145,16 @@ def _tell(prepared: Prepared, say: Say) -> None:
     train_rows = prepared.splits["train"]
     period = np.array([prepared.panel.groups[g].period for g in prepared.panel.group[train_rows]])
     say("training origins per period: " + ", ".join(f"{p} {int((period == p).sum()):,}" for p in spec.periods))
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, dict[tuple[str, int], list[str]]] = {}
     for reason, symbol, name, rows in prepared.left_out:
-        reasons.setdefault(reason, []).append(f"{symbol} {name} {rows:,}")
+        reasons.setdefault(reason, {}).setdefault((name, rows), []).append(symbol)
     for reason, groups in reasons.items():
-        say(f"left out ({reason}): {', '.join(groups)}")
+        say(f"left out ({reason}): " + "; ".join(_counted(*key, symbols) for key, symbols in groups.items()))
+
+
+def _counted(period: str, rows: int, symbols: list[str]) -> str:
+    """`1h 23 (BTCUSDT)`, `1h 23 each (BTCUSDT, ETHUSDT)`."""
+    return f"{period} {rows:,}{' each' if len(symbols) > 1 else ''} ({', '.join(symbols)})"
 
 
 def _record(
