@@ -19,7 +19,9 @@ def import_series(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A file with a time column and values.")],
     name: Annotated[str | None, typer.Option(help="Name of the series; default: the file's.")] = None,
     column: Annotated[str | None, typer.Option(help="Which column holds the value, where there are several.")] = None,
-    frequency: Annotated[str | None, typer.Option(help="Length of the reference period: 1d, 1w, 1mo, 1q.")] = None,
+    frequency: Annotated[
+        str | None, typer.Option(help="Length of the reference period: 1d, 1bd (business days), 1w, 1mo.")
+    ] = None,
     stamp: Annotated[
         Literal["start", "end"] | None, typer.Option(help="Whether times are the start or the last day of the period.")
     ] = None,

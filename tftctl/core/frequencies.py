@@ -1,4 +1,4 @@
-"""Reference periods of series that are not bars: `1d`, `1w`, `1mo`, `1q`, `1y` (SEMANTICS T6)."""
+"""Reference periods of series that are not bars: `1d`, `1bd` (business day), `1w`, `1mo`, `1q`, `1y` (SEMANTICS T6)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Instants = npt.NDArray[np.int64]
 
-_FREQUENCY = re.compile(r"([1-9]\d*)(h|d|w|mo|q|y)")
+_FREQUENCY = re.compile(r"([1-9]\d*)(h|d|bd|w|mo|q|y)")
 _FIXED_MS = {"h": HOUR_MS, "d": DAY_MS, "w": WEEK_MS}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 _LAG = re.compile(r"(\d+)([hd])")
@@ -26,17 +26,15 @@ def period_end(stamps: Instants, frequency: str, stamp: str) -> Instants:
     A series stamped at the end is stamped with its last day (or hour), which has to be over.
     """
     count, unit = _parse(frequency)
-    if stamp == "end":
+    if stamp == "end" or (count, unit) == (1, "bd"):
         return stamps + (HOUR_MS if unit == "h" else DAY_MS)
     return _later(stamps, count, unit)
 
 
-def next_release(instants: Instants, frequency: str) -> Instants:
-    """One reference period after each instant; -1 (nothing known) stays -1."""
-    import numpy as np
-
+def advance(stamps: Instants, frequency: str, periods: int = 1) -> Instants:
+    """The same stamp `periods` reference periods later (ms UTC)."""
     count, unit = _parse(frequency)
-    return np.where(instants < 0, -1, _later(instants, count, unit))
+    return _later(stamps, count * periods, unit)
 
 
 def lag_ms(text: str) -> int:
@@ -52,14 +50,26 @@ def _later(instants: Instants, count: int, unit: str) -> Instants:
 
     if unit in _FIXED_MS:
         return instants + count * _FIXED_MS[unit]
+    if unit == "bd":
+        return _business_days_later(instants, count)
     months = instants.astype("datetime64[ms]").astype("datetime64[M]")
     within = instants - months.astype("datetime64[ms]").astype(np.int64)
     later = (months + count * _MONTHS[unit]).astype("datetime64[ms]").astype(np.int64)
     return later + within
 
 
+def _business_days_later(instants: Instants, count: int) -> Instants:
+    """Monday to Friday; holidays are not known here and count as a release that did not come."""
+    import numpy as np
+
+    days = instants.astype("datetime64[ms]").astype("datetime64[D]")
+    within = instants - days.astype("datetime64[ms]").astype(np.int64)
+    later = np.busday_offset(days, count, roll="backward")
+    return later.astype("datetime64[ms]").astype(np.int64) + within
+
+
 def _parse(frequency: str) -> tuple[int, str]:
     match = _FREQUENCY.fullmatch(frequency)
     if match is None:
-        raise UsageError(f"{frequency!r} is not a frequency", "write it like 1d, 1w, 1mo, 1q or 1y")
+        raise UsageError(f"{frequency!r} is not a frequency", "write it like 1d, 1bd, 1w, 1mo, 1q or 1y")
     return int(match[1]), match[2]

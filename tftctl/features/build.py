@@ -159,7 +159,7 @@ def _macro(snapshot: Snapshot, config: FeaturesConfig) -> list[MacroSeries]:
         frequency = imported[name]["frequency"]
         rows = snapshot.scan("macro", frequency, symbols=[name]).collect(engine="in-memory")
         rows = rows.select("timestamp", "available_at", pl.col("value").cast(pl.Float64))
-        series.append(MacroSeries(name, rows.sort("available_at", "timestamp"), frequency))
+        series.append(MacroSeries(name, rows.sort("available_at", "timestamp"), frequency, imported[name]["stamp"]))
     for name, declared in config.macro.items():
         if name not in imported:
             raise DataError(
@@ -184,21 +184,17 @@ def _marks(
 ) -> dict[str, dict[str, str]]:
     """Fingerprints per table and period: equal marks mean equal numbers."""
     config = recipe.config
-    base = [
-        config.adjust,
-        config.max_fill_bars,
-        _version(snapshot, "factors"),
-        _version(snapshot, "calendar"),
-        snapshot.meta("bars").get("symbols"),
-        snapshot.meta("bars").get("calendar_versions"),
-    ]
+    meta = snapshot.meta("bars")
+    base = [config.adjust, config.max_fill_bars, _version(snapshot, "factors"), meta.get("calendar_versions")]
     indicators = [instance.fingerprint for instance in recipe.indicators]
     columns = [[feature.column for feature in instance.features] for instance in recipe.indicators]
     normalise = {name: entry.model_dump(mode="json") for name, entry in config.normalise.items()}
     targets = [target.fingerprint for target in recipe.targets]
     marks: dict[str, dict[str, str]] = {table: {} for table in TABLES}
     for period in periods:
-        bars = [*base, symbols[period], snapshot.data_version("bars", period)]
+        markets = {symbol: meta["symbols"][symbol] for symbol in symbols[period]}
+        slots = snapshot.data_version("calendar", period) if _has_period(snapshot, "calendar", period) else None
+        bars = [*base, markets, slots, snapshot.data_version("bars", period)]
         marks["features"][period] = fingerprint(bars, indicators, columns, normalise, dict(extras))
         marks["targets"][period] = fingerprint(bars, targets, [target.column for target in recipe.targets])
     series = [_version(snapshot, "macro"), [entry.name for entry in macro]]
@@ -207,6 +203,10 @@ def _marks(
         shape = [config.context_features, config.max_stale, context_periods(config)]
         marks["fused"][period] = fingerprint(marks["features"][period], contexts, shape, series)
     return marks
+
+
+def _has_period(snapshot: Snapshot, table: str, period: str) -> bool:
+    return snapshot.has(table) and period in snapshot.periods(table)
 
 
 def _version(snapshot: Snapshot, table: str) -> str | None:

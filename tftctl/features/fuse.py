@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tftctl.core.calendars import Calendar
-from tftctl.core.frequencies import next_release
+from tftctl.core.frequencies import advance, period_end
 from tftctl.core.names import age_column, context_column
 from tftctl.core.periods import HOUR_MS
 
@@ -26,11 +26,12 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class MacroSeries:
-    """One series: rows timestamp, available_at, value, in order of available_at."""
+    """One series: rows timestamp, available_at, value, in order of available_at. `stamp` dates start or end (T6)."""
 
     name: str
     rows: pl.DataFrame
     frequency: str
+    stamp: str = "start"
 
 
 def fuse_context(rows: pl.DataFrame, context: Context, max_stale: int) -> pl.DataFrame:
@@ -52,11 +53,16 @@ def fuse_macro(rows: pl.DataFrame, series: MacroSeries, max_stale: int) -> pl.Da
     Null once more than `max_stale` later releases should have come out (one reference period apart).
     """
     joined = _last_known(rows, series.rows, ("value",))
-    due = joined["__available_at"].to_numpy()
-    for _ in range(max_stale + 1):
-        due = next_release(due, series.frequency)
+    due = _due(joined, series, max_stale + 1)
     stale = joined["available_at"].to_numpy() >= due
     return rows.with_columns(_visible(joined, {"value": series.name}, stale, age_column(series.name)))
+
+
+def _due(joined: pl.DataFrame, series: MacroSeries, periods: int) -> np.ndarray:
+    """When the value of `periods` reference periods later should come out, as late after its period as this one did."""
+    stamps = joined["__timestamp"].to_numpy()
+    lag = joined["__available_at"].to_numpy() - period_end(stamps, series.frequency, series.stamp)
+    return period_end(advance(stamps, series.frequency, periods), series.frequency, series.stamp) + lag
 
 
 def _last_known(rows: pl.DataFrame, known: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 
 from tftctl.core.config.features import MacroSeries
 from tftctl.core.errors import DataError
-from tftctl.core.frequencies import lag_ms, next_release, period_end
+from tftctl.core.frequencies import advance, lag_ms, period_end
 from tftctl.core.names import name_problem
 from tftctl.core.times import iso, now_ms
 from tftctl.ingest.bars import REASON
@@ -114,6 +114,8 @@ def _read(path: Path, options: MacroOptions, entry: FileReport) -> pl.DataFrame:
     if kept.is_empty():
         raise DataError(f"{path} has no usable value of {options.name}", f"reasons: {entry.reasons}")
     _check_frequency(path, kept["timestamp"].to_numpy(), options.series)
+    if options.series.frequency == "1d" and not (kept["timestamp"].cast(pl.Datetime("ms")).dt.weekday() > 5).any():
+        entry.warnings.append("no value on a weekend: with 1d it counts as stale on Sundays; --frequency 1bd fits")
     due = period_end(kept["timestamp"].to_numpy(), options.series.frequency, options.series.stamp)
     return kept.with_columns(available_at=pl.Series(due + lag_ms(options.series.release_lag), dtype=pl.Int64))
 
@@ -122,7 +124,7 @@ def _check_frequency(path: Path, stamps: np.ndarray, series: MacroSeries) -> Non
     """Most steps are one reference period long. Raises DataError."""
     if stamps.size < 3:
         return
-    expected = next_release(stamps[:-1], series.frequency) - stamps[:-1]
+    expected = advance(stamps[:-1], series.frequency) - stamps[:-1]
     steps = np.diff(stamps)
     fits = np.abs(steps - expected) <= _SLACK * expected
     if fits.mean() < 0.5:

@@ -306,7 +306,7 @@ def write_macro(store: Store, name: str, days: int) -> None:
     frame = pl.DataFrame({"symbol": [name] * days, "timestamp": stamps, "available_at": stamps + DAY + 12 * HOUR})
     with store.write("test macro") as txn:
         txn.replace("macro", "1d", frame.with_columns(value=pl.int_range(days).cast(pl.Float64)))
-        txn.set_meta("macro", {"series": {name: {"frequency": "1d"}}})
+        txn.set_meta("macro", {"series": {name: {"frequency": "1d", "stamp": "start"}}})
         txn.commit()
 
 

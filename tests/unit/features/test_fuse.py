@@ -240,3 +240,12 @@ def test_the_fused_schema_is_the_same_for_all_periods(built: Store) -> None:
 def test_targets_are_never_fused(built: Store) -> None:
     """F5, S2: no label is copied between periods or stands beside the inputs."""
     assert not [name for name in table(built, "fused", "1h").columns if "target" in name or "label" in name]
+
+
+def test_a_series_of_business_days_lasts_over_the_weekend() -> None:
+    """F4, T6: Friday's value is stale once Tuesday's should have come out, not on Sunday."""
+    rows = prepared(row_of_bars(120, "4h"))
+    friday, release = parse_iso("2021-03-05"), parse_iso("2021-03-06T16:00")
+    fused = fuse_macro(rows, macro((friday, release, 7.0), frequency="1bd"), 1)
+    shown = fused.filter(pl.col("m2").is_not_null())["available_at"]
+    assert (shown.min(), shown.max()) == (release, parse_iso("2021-03-10T12:00"))

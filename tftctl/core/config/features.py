@@ -63,7 +63,7 @@ class Normaliser(Strict):
 class MacroSeries(Strict):
     """How a macro series is dated (T6)."""
 
-    frequency: Annotated[str, Field(pattern=r"^[1-9]\d*(h|d|w|mo|q|y)$")]
+    frequency: Annotated[str, Field(pattern=r"^[1-9]\d*(h|d|bd|w|mo|q|y)$")]
     stamp: Literal["start", "end"]
     release_lag: Annotated[str, Field(pattern=r"^\d+(h|d)$")]
     revised: bool = False
