@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# before torch is loaded, here and in the processes that tests start: two test workers share two cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -94,7 +94,7 @@ def adopt_fused(store: Store, path: Path, options: AdoptOptions) -> Adopted:
             for period in periods:
                 parts = [frame for frame in frames if frame["period"][0] == period]
                 txn.replace(name, period, pl.concat(parts).sort("symbol", "timestamp"))
-        txn.set_meta("fused", _fused_meta(path, features, markets))
+        txn.set_meta("fused", _fused_meta(path, table, features, markets))
         txn.set_meta("targets", {"targets": _target_meta(table, horizons, options), "fingerprints": {}})
         number = txn.commit()
     return Adopted(
@@ -240,10 +240,13 @@ def _with_label_ends(rows: pl.DataFrame, horizons: Mapping[str, int]) -> pl.Data
     )
 
 
-def _fused_meta(path: Path, features: Sequence[str], markets: Mapping[str, Market]) -> dict[str, Any]:
-    columns = {name: _column_meta(name) for name in features}
+def _fused_meta(
+    path: Path, table: pl.DataFrame, features: Sequence[str], markets: Mapping[str, Market]
+) -> dict[str, Any]:
+    empty = table.group_by("period").agg(pl.col(features).is_null().all())
+    partial = {name for name in features if empty[name].any()}
     return {
-        "columns": columns,
+        "columns": {name: _column_meta(name, name in partial) for name in features},
         "fingerprints": {},
         "config": {},
         "calendars": {symbol: market.document() for symbol, market in sorted(markets.items())},
@@ -253,11 +256,16 @@ def _fused_meta(path: Path, features: Sequence[str], markets: Mapping[str, Marke
     }
 
 
-def _column_meta(name: str) -> dict[str, Any]:
-    bar = name in BAR_COLUMNS
-    scale = ("volume" if name == "volume" else "price") if bar else "free"
-    role, summary = ("bar", "") if bar else ("own", "adopted as it is")
-    return {"role": role, "scale": scale, "source": name, "context_period": None, "summary": summary}
+def _column_meta(name: str, partial: bool) -> dict[str, Any]:
+    """A column that is empty for a whole period does not apply there, as context does not (F4): null is data then."""
+    found = {"role": "own", "scale": "free", "source": name, "context_period": None, "summary": "adopted as it is"}
+    source, _, context = name.partition("__")
+    if name in BAR_COLUMNS:
+        return found | {"role": "bar", "scale": "volume" if name == "volume" else "price", "summary": ""}
+    if context or partial:
+        role = "age" if source == "age" else "context"
+        return found | {"role": role, "source": source, "context_period": context or "other_periods"}
+    return found
 
 
 def _target_meta(table: pl.DataFrame, horizons: Mapping[str, Any], options: AdoptOptions) -> dict[str, Any]:

@@ -110,5 +110,9 @@ def _arguments(shape: NetworkShape) -> dict[str, Any]:
 
 
 def _embedding(classes: int) -> tuple[int, int]:
-    """pytorch-forecasting's rule of thumb: min(round(1.6 n^0.56), 100), 1 up to two classes."""
-    return classes, 1 if classes <= 2 else min(round(1.6 * classes**0.56), 100)
+    """pytorch-forecasting's rule of thumb, min(round(1.6 n^0.56), 100), but two numbers for two classes.
+
+    Its one number goes through a LayerNorm that keeps nothing but the sign: two classes that begin with the same
+    sign, as half of the seeds give them, could hardly be told apart.
+    """
+    return classes, 1 if classes == 1 else min(round(1.6 * classes**0.56), 100)
