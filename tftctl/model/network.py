@@ -110,9 +110,9 @@ def _arguments(shape: NetworkShape) -> dict[str, Any]:
 
 
 def _embedding(classes: int) -> tuple[int, int]:
-    """pytorch-forecasting's rule of thumb, min(round(1.6 n^0.56), 100), but two numbers for two classes.
+    """pytorch-forecasting's rule of thumb, min(round(1.6 n^0.56), 100), but three numbers for two classes.
 
-    Its one number goes through a LayerNorm that keeps nothing but the sign: two classes that begin with the same
-    sign, as half of the seeds give them, could hardly be told apart.
+    It interpolates an embedding linearly and then normalises it: of one or two numbers nothing is left but a sign,
+    and two classes that begin with the same sign, as half of the seeds give them, could hardly be told apart.
     """
-    return classes, 1 if classes == 1 else min(round(1.6 * classes**0.56), 100)
+    return classes, 1 if classes == 1 else min(max(round(1.6 * classes**0.56), 3), 100)
