@@ -18,7 +18,7 @@ from torch import Tensor
 from tftctl.core.config.loading import dump_yaml
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
-from tftctl.core.errors import ConfigError, choices
+from tftctl.core.errors import ConfigError, DataError, choices
 from tftctl.core.times import iso
 from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared, prepare_training
@@ -111,12 +111,13 @@ def _snapshot_number(config: ModelConfig) -> int | None:
 def _prepare(
     workspace: Workspace, snapshot: Snapshot, registry: Registry, config: ModelConfig, weights: WeightsConfig
 ) -> tuple[Prepared, list[str] | None]:
+    if not (snapshot.has("fused") and snapshot.has("targets")):
+        first = "tftctl features build" if snapshot.has("bars") else "tftctl data import FILES, then features build"
+        raise DataError("there are no features and targets to train on", f"make them: {first}")
     described = snapshot.meta("targets").get("targets", {})
     targets = _weighted(choose_targets(config.targets, described, config, registry), weights, config)
     allowlist = read_allowlist(workspace.configs / "selected_features.txt")
-    inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist) if snapshot.has(
-        "fused"
-    ) else []  # fmt: skip
+    inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist)
     return prepare_training(workspace.store, snapshot, config, inputs, targets, registry), allowlist
 
 

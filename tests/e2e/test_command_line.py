@@ -1,0 +1,226 @@
+"""The command line as a user meets it: what `--help` costs, what errors look like, that the README's table is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tftctl.core.workspace import Workspace
+
+HEAVY = ("torch", "lightning", "polars", "duckdb", "pyarrow", "pandas", "sklearn", "numba", "matplotlib")
+README = Path(__file__).resolve().parents[2] / "README.md"
+COMMANDS = [
+    command
+    for group, names in re.findall(r"^\| (\w+) \| (`.*`) \|$", README.read_text(), re.MULTILINE)
+    for text in re.findall(r"`([^`]+)`", names)
+    for command in ([f"{text.split()[0]} {name}" for name in text.split()[1].split("/")] if " " in text else [text])
+]
+
+
+def tftctl(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tftctl", *arguments], capture_output=True, text=True, timeout=240, cwd=cwd
+    )
+
+
+def document(*arguments: str, code: int = 0) -> dict:
+    done = tftctl(*arguments, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["features", "build", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom tftctl.cli.app import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "HEAVY []" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_readme_lists_the_commands_that_there_are() -> None:
+    from typer.main import get_command
+
+    from tftctl.cli.app import app
+
+    root = get_command(app)
+    built_in = super(type(root), root).list_commands(None)  # type: ignore[misc]
+    there = []
+    for name in built_in:
+        command = root.commands[name]
+        inside = getattr(command, "commands", None)
+        there += [f"{name} {sub}" for sub in inside] if inside else [name]
+    assert sorted(COMMANDS) == sorted(there)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_json(command: str) -> None:
+    from typer.testing import CliRunner
+
+    from tftctl.cli.app import app
+
+    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert "--json" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["trian"], 2, "train"),
+        (["data", "import"], 2, "PATH"),
+        (["train", "--max-steps", "none"], 2, "'--max-steps'"),
+        (["-w", "/nowhere/at/all", "data", "list"], 2, "init"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_and_says_what_next(
+    arguments: list[str], code: int, words: str, tmp_path: Path
+) -> None:
+    done = tftctl(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_under_json_are_one_document(tmp_path: Path) -> None:
+    done = tftctl("data", "list", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == 2
+    assert error["message"] and error["hint"]
+
+
+def test_init_twice_keeps_what_is_there(tmp_path: Path) -> None:
+    root = tmp_path / "market"
+    first = document("init", str(root))
+    (root / "configs" / "features.yaml").write_text("periods: [1h]\n")
+    second = document("init", str(root))
+    assert set(second["kept"]) == set(first["created"])
+    assert (root / "configs" / "features.yaml").read_text() == "periods: [1h]\n"
+    assert document("-w", str(root), "config", "show", "features")["periods"] == ["1h"]
+
+
+def test_init_in_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert document("init", str(tmp_path / "file"), code=3)["error"]["code"] == 3
+
+
+def test_the_default_configuration_is_valid_and_opens_with_its_command(tmp_path: Path) -> None:
+    document("init", str(tmp_path))
+    found = document("-w", str(tmp_path), "config", "validate")
+    assert found["problems"] == []
+    assert len(found["files"]) == 4
+    for path in (tmp_path / "configs").glob("*.yaml"):
+        assert path.read_text().startswith("# tftctl ")
+
+
+def test_the_repository_is_a_workspace_with_the_default_configuration() -> None:
+    from tftctl.start.scaffold import TEMPLATES, template
+
+    for name in TEMPLATES:
+        assert (README.parent / "configs" / name).read_text() == template(name)
+
+
+def test_every_problem_of_a_configuration_is_shown_at_once(tmp_path: Path) -> None:
+    document("init", str(tmp_path))
+    config = tmp_path / "configs" / "features.yaml"
+    config.write_text("periods: [1h, 1x]\nindicatros: [rsi]\nmax_stale: -1\n")
+    done = tftctl("-w", str(tmp_path), "features", "build")
+    assert done.returncode == 2
+    for words in ("1x", "indicatros", "indicators", "max_stale", "features.yaml:2"):
+        assert words in done.stderr
+    assert len(document("-w", str(tmp_path), "config", "validate", code=2)["problems"]) == 3
+
+
+def test_an_override_that_fits_no_key_is_refused(workspace: Workspace) -> None:
+    document("init", str(workspace.root))
+    error = document("-w", str(workspace.root), "config", "show", "model", "-o", "hiden_size=3", code=2)["error"]
+    assert "hiden_size" in error["message"] and "hidden_size" in error["message"] + error["hint"]
+    shown = document(
+        "-w", str(workspace.root), "config", "show", "model", "-o", "lr=1e-4", "-o", "onecycle.pct_start=0.2"
+    )
+    assert (shown["lr"], shown["onecycle"]["pct_start"]) == (1e-4, 0.2)
+
+
+@pytest.mark.parametrize("name", ["features", "model", "weights", "composite"])
+def test_the_schema_names_every_key(name: str) -> None:
+    assert document("config", "schema", name)["type"] == "object"
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a small synthetic market, and one indicator file of its own."""
+    root = tmp_path_factory.mktemp("sampled")
+    document("init", str(root))
+    made = document("-w", str(root), "data", "sample", "synthetic", "-o", "symbols=2", "-o", "days=40")
+    assert (made["symbols"], made["periods"]) == (["SYN01", "SYN02"], ["1h", "4h", "1d"])
+    assert made["rows"] == 2 * 40 * (24 + 6 + 1)
+    assert made["planted"] == [f"signal_{k}" for k in range(1, 6)]
+    return root
+
+
+def test_a_build_and_a_second_one(sampled: Path) -> None:
+    first = document("-w", str(sampled), "features", "build")
+    assert set(first) >= {"snapshot", "groups", "rows", "rows_computed", "features", "targets", "seconds"}
+    assert (first["groups"], first["rows"], first["targets"]) == (6, 2480, 6)
+    again = document("-w", str(sampled), "features", "build")
+    assert (again["snapshot"], again["rows_computed"]) == (first["snapshot"], 0)
+
+
+def test_features_are_listed_and_described(sampled: Path) -> None:
+    listed = document("-w", str(sampled), "features", "list")
+    by_name = {entry["name"]: entry for entry in listed if entry["kind"] == "indicator"}
+    assert set(listed[0]) >= {"name", "kind", "plugin", "inputs", "outputs", "first_valid", "settle"}
+    assert by_name["macd"]["outputs"] == ["macd", "macd_signal", "macd_hist"]
+    described = document("-w", str(sampled), "features", "describe", "rsi__4h")
+    assert [column["source"] for column in described["columns"]] == ["rsi"]
+    assert "rsi" in document("-w", str(sampled), "features", "describe", "rsj", code=2)["error"]["hint"]
+
+
+def test_a_missing_symbol_of_the_configuration_is_named(sampled: Path) -> None:
+    error = document("-w", str(sampled), "features", "build", "-o", "symbols=[SYN01, NOPE]", code=3)["error"]
+    assert "NOPE" in error["message"]
+
+
+def test_a_feature_named_like_an_attribute_is_refused(sampled: Path, tmp_path: Path) -> None:
+    plugin = (
+        "from tftctl.api import Indicator, Output, hookimpl\n"
+        "import polars as pl\n"
+        "@hookimpl\n"
+        "def tftctl_indicators():\n"
+        "    yield Indicator(name='train', summary='x', inputs=lambda p: ('close',), outputs=(Output('train'),),\n"
+        "                    expr=lambda p: [{'train': pl.col('close')}])\n"
+    )
+    root = tmp_path / "w"
+    document("init", str(root))
+    (root / "mine.py").write_text(plugin)
+    (root / "tftctl.toml").write_text('plugins = ["mine.py"]\n')
+    listed = document("-w", str(root), "plugins", "list")
+    (mine,) = [entry for entry in listed if entry["name"] == "mine"]
+    assert mine["status"] == "broken"
+    assert "train" in mine["error"] and "attribute" in mine["error"]
+    error = document("-w", str(root), "features", "list", "-o", "indicators=[train]", code=2)["error"]
+    assert "train" in error["message"]
+
+
+def test_a_reader_that_goes_away_is_no_traceback(sampled: Path) -> None:
+    command = f"{sys.executable} -m tftctl -w {sampled} store sql 'select * from bars' | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("symbol")
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_training_without_features_says_what_to_do_first(tmp_path: Path) -> None:
+    document("init", str(tmp_path))
+    error = document("-w", str(tmp_path), "train", code=3)["error"]
+    assert "data import" in error["hint"]
+    document("-w", str(tmp_path), "data", "sample", "synthetic", "-o", "symbols=1", "-o", "days=12")
+    assert "features build" in document("-w", str(tmp_path), "train", code=3)["error"]["hint"]
