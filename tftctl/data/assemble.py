@@ -77,8 +77,8 @@ def prepare_training(
 
 def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, registry: Registry) -> Prepared:
     """The windows of a trained network, with the statistics of its training."""
-    periods, symbols = spec.periods, spec.symbols
-    panel = _load(store, snapshot, spec.inputs, spec.targets, periods, symbols)
+    symbols = sorted({group.symbol for group in spec.groups})  # spec.symbols also names those without rows
+    panel = _load(store, snapshot, spec.inputs, spec.targets, spec.periods, symbols)
     known = {(group.symbol, group.period) for group in spec.groups}
     panel = keep_groups(panel, [group for group in panel.groups if (group.symbol, group.period) in known])
     return gather(panel, spec, known_instances(snapshot, spec.inputs, registry))
