@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tftctl.core.calendars import Calendar, ObservedCalendar, open_calendar
+from tftctl.core.calendars import Calendar, ObservedCalendar, calendar_for
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError
 from tftctl.core.names import BAR_COLUMNS, ROW_COLUMNS
@@ -18,6 +18,7 @@ from tftctl.features.definitions import IndicatorInstance, TargetInstance
 from tftctl.features.engine import compute_features
 from tftctl.features.labels import compute_labels
 from tftctl.features.normalise import normalise_columns
+from tftctl.ingest.market import market_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,6 @@ def calendars_of(
 
     Raises ConfigError when the configuration names another one by an exact or specific pattern.
     """
-    from tftctl.core.calendars import calendar_for
-
     found: dict[str, Calendar] = {}
     for symbol in symbols:
         entry = meta["symbols"][symbol]
@@ -81,5 +80,5 @@ def calendars_of(
             assert observed is not None
             found[symbol] = observed
         else:
-            found[symbol] = open_calendar(entry["calendar"], anchor=entry["anchor"], delay_ms=entry["delay_ms"])
+            found[symbol] = market_from(entry).calendar
     return found
