@@ -19,6 +19,8 @@ from tftctl.core.workspace import Workspace
 from tftctl.model.network import ForecastNetwork, NetworkShape, real_names
 from tftctl.train.checkpoint import network_shape
 
+pytestmark = pytest.mark.filterwarnings("ignore:Attribute '(loss|logging_metrics)'", "ignore:The given NumPy array")
+
 ENCODER = 7
 REALS = ("a", "b", "values", "type")  # two of them are attributes of torch modules
 KNOWN = (1, 3)

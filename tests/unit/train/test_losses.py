@@ -106,7 +106,7 @@ def test_a_target_without_labels_contributes_nothing(registry: Registry) -> None
     total, terms = loss(raw, labels, period)
     alone, _ = HybridLoss([binary()], PERIODS, False, registry)([raw[0]], labels[:, :1], period)
     assert list(terms) == ["target_b"]
-    assert float(total.detach()) == pytest.approx(float(alone) * math.exp(-0.3) + 0.3)
+    assert float(total.detach()) == pytest.approx(float(alone.detach()) * math.exp(-0.3) + 0.3)
     total.backward()
     assert raw[1].grad is None
     assert loss.log_vars.grad is not None
