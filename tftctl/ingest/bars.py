@@ -134,12 +134,13 @@ def _by_date(period: str, clock: Clock) -> bool:
 
 def _session_dates(times: ParsedTimes, period: str, clock: Clock) -> ParsedTimes:
     """Daily bars of an exchange that are stamped within the day belong to the exchange's date (T2)."""
-    if not _by_date(period, clock) or not (times.ms.fill_null(0) % DAY_MS != 0).any():
+    within = times.ms.fill_null(0) % DAY_MS != 0
+    if not _by_date(period, clock) or not within.any():
         return times
     assert clock.session_timezone is not None
     local = times.ms.cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone(clock.session_timezone)
     dates = local.dt.replace_time_zone(None).dt.truncate("1d").dt.epoch("ms")
-    return ParsedTimes(dates, times.skipped)
+    return ParsedTimes(dates.zip_with(within, times.ms), times.skipped)
 
 
 def _impossible() -> Sequence[pl.Expr]:

@@ -9,7 +9,9 @@ import polars as pl
 from tftctl.core.errors import DataError, UsageError
 
 _NUMBER = r"^[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$"
-_ZONE = r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})$"
+_ZONE = r"\s*(Z|UTC|GMT|[+-]\d{2}:\d{2})$"
+# an offset without a colon is one only behind a clock time: the -2024 of 31-Jan-2024 is none
+_CLOCK = r"(?i)(\d:\d{2}(?:\.\d+)?|[AP]M|\d{8} \d{4})\s*([+-]\d{2})"
 _FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %I:%M:%S %p",
     "%Y-%m-%d %I:%M %p", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d %H:%M", "%Y%m%d %H%M",
@@ -29,7 +31,8 @@ class ParsedTimes:
 def parse_times(values: pl.Series, timezone: str = "UTC", *, dates_only: bool = False) -> ParsedTimes:
     """Numbers by magnitude (s, ms, µs, ns, also mixed), text with a zone as it says, text without in `timezone`.
 
-    With `dates_only` (daily and longer bars) a local date is the session's date, stamped 00:00 UTC.
+    With `dates_only` (daily and longer bars) a local date is the session's date, stamped 00:00 UTC; text with a zone
+    that is not at midnight there stays an instant.
     Raises UsageError for an unknown time zone.
     """
     if values.dtype == pl.Date:
@@ -63,26 +66,26 @@ def _compact_date(text: pl.Series) -> pl.Series:
 
 
 def _written(text: pl.Series, timezone: str, dates_only: bool) -> ParsedTimes:
+    text = text.str.replace(_CLOCK + "$", "$1$2:00").str.replace(_CLOCK + r"(\d{2})$", "$1$2:$3")
     frame = pl.DataFrame({"t": text}).with_columns(
         zone=pl.col("t").str.extract(_ZONE, 1),
         bare=pl.col("t")
         .str.replace(_ZONE, "")
         .str.replace(r"(\d)T(\d)", "$1 $2")
         .str.replace(r"T$", "")
+        .str.replace(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})", "$1/$2/$3")
         .str.replace(r"(?i)[ -](\d{1,2})[ -]?([AP]M)$", " $1:00 $2")
         .str.replace(r"(?i) (\d:\d{2}(?::\d{2})?)\s*([AP]M)$", " 0$1 $2")
         .str.replace(r"(?i) (\d{2}:\d{2}(?::\d{2})?)([AP]M)$", " $1 $2"),
     )
-    # a trailing -0500 of a bare date such as 2020-01-05 is no zone
-    dated = frame["t"].str.contains(r"^\d{4}-\d{2}-\d{2}$").fill_null(False)
-    zone = frame["zone"].set(dated, None)
-    bare = frame["bare"].zip_with(~dated, frame["t"])
-    naive = _naive(bare)
-    if dates_only:
-        return ParsedTimes(naive.dt.truncate("1d").dt.epoch("ms"), _none(text))
+    zone, naive = frame["zone"], _naive(frame["bare"])
     zoned = naive.dt.epoch("ms") - _offsets(zone)
-    local = _localised(naive, timezone)
     has_zone = zone.is_not_null()
+    if dates_only:
+        dates = naive.dt.truncate("1d")
+        instant = has_zone & (naive != dates).fill_null(False)
+        return ParsedTimes(zoned.zip_with(instant, dates.dt.epoch("ms")), _none(text))
+    local = _localised(naive, timezone)
     skipped = naive.is_not_null() & ~has_zone & local.is_null()
     return ParsedTimes(zoned.zip_with(has_zone, local), skipped)
 
@@ -98,19 +101,22 @@ def _naive(bare: pl.Series) -> pl.Series:
 
 def _slashed_formats(bare: pl.Series) -> list[str]:
     """Day or month first, decided by a part above 12. Raises DataError when nothing decides."""
-    parts = bare.str.extract_groups(r"^(\d{1,2})[/.](\d{1,2})[/.]\d{4}").struct.unnest()
-    first, second = (parts.to_series(i).cast(pl.Int64).max() for i in range(2))
-    if first is None or second is None:
+    parts = bare.str.extract_groups(r"^(\d{1,2})/(\d{1,2})/\d{4}").struct.unnest().cast(pl.Int64)
+    first, second = (parts.to_series(i) > 12 for i in range(2))
+    if parts.to_series(0).null_count() == len(bare):
         return []
-    if first <= 12 and second <= 12:  # type: ignore[operator]
-        raise DataError(f"{bare.drop_nulls()[0]!r}: day or month first? nothing in the file decides", "write ISO dates")
-    order = "%d/%m/%Y" if first > 12 else "%m/%d/%Y"  # type: ignore[operator]
+    day_first, month_first = (first & ~second).any(), (second & ~first).any()
+    if day_first == month_first:
+        why = "the file has both" if day_first else "nothing in the file decides"
+        shown = bare.filter(parts.to_series(0).is_not_null())[0]
+        raise DataError(f"{shown!r}: day or month first? {why}", "write ISO dates")
+    order = "%d/%m/%Y" if day_first else "%m/%d/%Y"
     return [order + tail for tail in _SLASHED]
 
 
 def _offsets(zone: pl.Series) -> pl.Series:
     """Milliseconds east of UTC."""
-    parts = zone.str.extract_groups(r"^([+-])(\d{2}):?(\d{2})$").struct.unnest()
+    parts = zone.str.extract_groups(r"^([+-])(\d{2}):(\d{2})$").struct.unnest()
     sign = parts.to_series(0).eq("-").cast(pl.Int64).fill_null(0) * -2 + 1
     minutes = parts.to_series(1).cast(pl.Int64) * 60 + parts.to_series(2).cast(pl.Int64)
     return (sign * minutes * 60_000).fill_null(0)
@@ -129,7 +135,9 @@ def _localised(naive: pl.Series, timezone: str) -> pl.Series:
 def _typed(values: pl.Series, timezone: str, dates_only: bool) -> ParsedTimes:
     if dates_only:
         plain = values.dt.replace_time_zone(None)
-        return ParsedTimes(plain.dt.truncate("1d").dt.epoch("ms"), _none(values))
+        dates = plain.dt.truncate("1d")
+        instant = (plain != dates).fill_null(False) & (values.dtype.time_zone is not None)  # type: ignore[attr-defined]
+        return ParsedTimes(values.dt.epoch("ms").zip_with(instant, dates.dt.epoch("ms")), _none(values))
     if values.dtype.time_zone is not None:  # type: ignore[attr-defined]
         return ParsedTimes(values.dt.epoch("ms"), _none(values))
     local = _localised(values, timezone)
