@@ -24,6 +24,10 @@ _BINANCE = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
     "taker_buy_volume", "taker_buy_quote_volume", "ignore",
 )  # fmt: skip
+# RuntimeError: a zip with a password, or packed in an unknown way
+_DAMAGED = (
+    pl.exceptions.PolarsError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, csv.Error, RuntimeError,
+)  # fmt: skip
 _PLAIN = ("timestamp", "open", "high", "low", "close", "volume")
 
 
@@ -43,19 +47,19 @@ class RawTable:
 
 def read_tables(path: Path, *, trust_pickle: bool = False) -> Iterator[RawTable]:
     """Yield the tables of a file; a zip may hold several. Raises DataError with one clear line."""
-    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            yield RawTable(path.name, _numbered(pl.read_parquet(path)))
+            yield RawTable(path.name, _numbered(path, pl.read_parquet(path)))
         elif suffix in (".pkl", ".pickle"):
-            yield RawTable(path.name, _numbered(read_pickle(path, trust_pickle=trust_pickle)))
+            yield RawTable(path.name, _numbered(path, read_pickle(path, trust_pickle=trust_pickle)))
         elif suffix == ".zip":
             yield from _zip_members(path)
         else:
             yield parse_text(str(path), _decode(path, path.read_bytes(), suffix))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist", "check the path") from None
-    except (pl.exceptions.PolarsError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except _DAMAGED as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}", "is it complete?") from None
 
 
@@ -70,11 +74,14 @@ def read_pickle(path: Path, *, trust_pickle: bool) -> pl.DataFrame:
     except FileNotFoundError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything
-        raise DataError(f"{path} cannot be unpickled ({type(error).__name__}: {error})", "is it complete?") from None
+        raise DataError(f"{path} cannot be unpickled ({_line(error)})", "is it complete?") from None
     if not isinstance(table, pd.DataFrame):
         raise DataError(f"{path} holds a {type(table).__name__}, not a table", "pickle a pandas DataFrame")
     named = [name for name in table.index.names if name is not None]
-    return pl.from_pandas(table.reset_index() if named else table)
+    try:
+        return pl.from_pandas(table.reset_index() if named else table)
+    except Exception as error:  # noqa: BLE001 - Arrow, pandas and Polars each have their own
+        raise DataError(f"{path} holds no plain table ({_line(error)})", "columns of numbers, texts, times") from None
 
 
 def parse_text(name: str, text: str) -> RawTable:
@@ -188,7 +195,11 @@ def _unique(names: list[str]) -> list[str]:
     return made
 
 
-def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
+def _numbered(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty():
-        raise DataError("the table has no rows", "nothing to import")
+        raise DataError(f"{path} has no rows", "nothing to import")
     return rows.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE), pl.lit(False).alias(RAGGED))
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
