@@ -64,21 +64,23 @@ def read_groups(
 
 
 def _groups(path: Path, table: RawTable, columns: ColumnMap, symbol: str | None, period: str | None) -> Iterator[Group]:
-    by = [columns.found[name] for name, given in (("symbol", symbol), ("period", period))
-          if given is None and name in columns.found]  # fmt: skip
-    parts = table.rows.partition_by(by, as_dict=True, maintain_order=True) if by else {(): table.rows}
-    for key, rows in parts.items():
-        named = dict(zip(by, key, strict=True))
-        column_symbol = named.get(columns.found.get("symbol", ""))
-        column_period = named.get(columns.found.get("period", ""))
-        yield Group(
-            table.name,
-            _symbol(path, symbol, column_symbol),
-            _period(path, period, column_period),
-            rows,
-            columns,
-            table.lean,
-        )
+    """Rows whose column says the same symbol and period, in whatever writing."""
+    by = {name: columns.found[name] for name, given in (("symbol", symbol), ("period", period))
+          if given is None and name in columns.found}  # fmt: skip
+    distinct = table.rows.select(by.values()).unique(maintain_order=True)
+    members: dict[tuple[str, str | None], list[int]] = {}
+    for index, row in enumerate(distinct.iter_rows()):
+        named = dict(zip(by, row, strict=True))
+        key = (_symbol(path, symbol, named.get("symbol")), _period(path, period, named.get("period")))
+        members.setdefault(key, []).append(index)
+    if len(members) <= 1:
+        for found in members or {(_symbol(path, symbol, None), _period(path, period, None)): []}:
+            yield Group(table.name, *found, table.rows, columns, table.lean)
+        return
+    for found, indices in members.items():
+        wanted = distinct[indices]
+        rows = table.rows.join(wanted, on=wanted.columns, how="semi", nulls_equal=True, maintain_order="left")
+        yield Group(table.name, *found, rows, columns, table.lean)
 
 
 def _symbol(path: Path, given: str | None, column: object) -> str:
