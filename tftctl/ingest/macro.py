@@ -159,7 +159,8 @@ def _merge(txn: Transaction, rows: pl.DataFrame, options: MacroOptions, entry: F
         return
     columns = ("symbol", "period", "timestamp", "available_at", "ingested_at", "value")
     txn.upsert(TABLE, options.series.frequency, merged.changed.select(columns))
-    all_ends = {**meta.get("import_ends", {}), options.name: sorted({*ends, int(rows["timestamp"][-1])})[-_ENDS:]}
+    settled = {*ends} - {*merged.corrections}
+    all_ends = {**meta.get("import_ends", {}), options.name: sorted({*settled, int(rows["timestamp"][-1])})[-_ENDS:]}
     series = {**meta.get("series", {}), options.name: declared}
     txn.set_meta(TABLE, {"series": dict(sorted(series.items())), "import_ends": all_ends})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import polars as pl
@@ -59,7 +59,7 @@ class Staging:
             self._changed.setdefault((symbol, period), []).append(merged.changed)
             self._markets[symbol] = market
         if bars.height:
-            self._note_end(symbol, period, int(bars["timestamp"].max()))  # type: ignore[arg-type]
+            self._note_end(symbol, period, int(bars["timestamp"].max()), merged.corrections)  # type: ignore[arg-type]
 
     def write(self, scales: Mapping[str, Scale | None]) -> None:
         """Hand everything to the transaction."""
@@ -119,10 +119,10 @@ class Staging:
             self._bars[key] = base.scan("bars", period, symbols=[symbol]).collect(engine="in-memory") if there else None
         return self._bars[key]
 
-    def _note_end(self, symbol: str, period: str, last: int) -> None:
-        ends = self._ends.setdefault(symbol, {}).setdefault(period, [])
-        if last not in ends:
-            self._ends[symbol][period] = sorted([*ends, last])[-_ENDS:]
+    def _note_end(self, symbol: str, period: str, last: int, corrected: Collection[int]) -> None:
+        """A corrected bar is settled: the file that was corrected may come again and must not win."""
+        ends = self._ends.setdefault(symbol, {}).get(period, [])
+        self._ends[symbol][period] = sorted({*ends, last} - ({*corrected} - {last}))[-_ENDS:]
 
     def _description(self, scales: Mapping[str, Scale | None]) -> dict[str, Any]:
         names = {market.name for market in self._markets.values()} - {OBSERVED}
