@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-_BLANK = ("", "-", "null", "none", "nan", "na", "n/a", "nat")
+_BLANK = ("", "-", ".", "null", "none", "nan", "na", "n/a", "nat")
 _SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9}
 
 
