@@ -46,7 +46,7 @@ def _read(source: Path, *, trust_pickle: bool) -> pl.DataFrame:
         return pl.read_csv(source, infer_schema_length=None, try_parse_dates=False)
     except FileNotFoundError:
         raise DataError(f"{source} does not exist", "check the path") from None
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:  # a cut .gz is an OSError without a number
         raise DataError(f"{source} cannot be read: {' '.join(str(error).split())[:200]}", "is it complete?") from None
 
 

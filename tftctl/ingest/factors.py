@@ -25,7 +25,11 @@ def read_factors(path: Path) -> pl.DataFrame:
 
     With a header the columns are found by name, without one they stand in this order. Raises DataError.
     """
-    rows = pl.read_csv(path, has_header=False, infer_schema=False)
+    try:
+        rows = pl.read_csv(path, has_header=False, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} cannot be read: {text}", f"a line is: {', '.join(_NAMES)}") from None
     head = [plain_name(str(value)) for value in rows.row(0)]
     if "date" in head:
         absent = [name for name in _NAMES if name not in head]

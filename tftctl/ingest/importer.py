@@ -76,8 +76,8 @@ def import_bars(
 ) -> ImportReport:
     """Read, check and store bars. What cannot be decided is refused by line, the rest of its file is kept.
 
-    Raises DataError when a path is missing, or when the only file cannot be used at all; StoreError when the store
-    cannot be written. In both cases nothing is stored.
+    Raises DataError when a path is missing, or when the only file cannot be used at all; UsageError for a time zone or
+    calendar that there is not; StoreError when the store cannot be written. In all cases nothing is stored.
     """
     files = find_files(paths)
     now = now_ms()
@@ -115,7 +115,7 @@ def _read_file(path: Path, options: ImportOptions, now: int) -> tuple[list[_Batc
         entry = FileReport(str(path), group.symbol, group.period, group.rows.height)
         try:
             batches.append(_check(path, group, entry, options, now))
-        except TftctlError as error:
+        except DataError as error:  # a zone or calendar that there is not is a fault of the command line
             entry.fail(_joined(error))
             failures.append(entry)
     return batches, failures

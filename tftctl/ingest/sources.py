@@ -9,13 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from tftctl.core.errors import DataError, PluginError, UsageError, guest_code
+from tftctl.core.errors import DataError, PluginError, TftctlError, UsageError, guest_code
 from tftctl.core.names import BAR_COLUMNS, name_problem
 from tftctl.core.periods import parse_period
 from tftctl.core.progress import Report, silent
 from tftctl.core.records import Scale, Source, SourceFrame
 from tftctl.core.times import now_ms
 from tftctl.ingest.bars import REASON, bar_problems, place_on_calendar, settle_duplicates
+from tftctl.ingest.identity import normal_symbol
 from tftctl.ingest.market import market_of
 from tftctl.ingest.merge import Prefer
 from tftctl.ingest.reading import LINE
@@ -68,6 +69,7 @@ def fetch_bars(
     with store.write(f"data from {source.name}") as txn:
         staging = Staging(txn, prefer)
         for done, frame in enumerate(_frames(source, params), 1):
+            _check_contract(source, frame)
             entry = FileReport(f"source:{source.name}", frame.symbol, parse_period(frame.period), frame.frame.height)
             _stage(staging, source, frame, entry, now)
             entries.append(entry)
@@ -118,12 +120,30 @@ def _stage(staging: Staging, source: Source, frame: SourceFrame, entry: FileRepo
     staging.add(entry, market, bars, strict=False)
 
 
+def _check_contract(source: Source, frame: Any) -> None:
+    """Raises PluginError when what a source gave is no frame of bars of a known period and calendar."""
+    if not isinstance(frame, SourceFrame) or not isinstance(frame.frame, pl.DataFrame):
+        raise PluginError(f"source {source.name} gave {type(frame).__name__}, not a SourceFrame with a Polars frame",
+                          "nothing was stored")  # fmt: skip
+    place = f"source {source.name}, {frame.symbol} {frame.period}"
+    try:
+        parse_period(frame.period)
+        market_of(frame.calendar, frame.basis, 0)
+        if normal_symbol(frame.symbol) != frame.symbol:
+            raise DataError(f"{frame.symbol!r} cannot be a symbol, {normal_symbol(frame.symbol)!r} can")
+    except TftctlError as error:
+        raise PluginError(f"{place}: {error.message}", "nothing was stored") from None
+
+
 def _typed(source: Source, frame: SourceFrame) -> pl.DataFrame:
     absent = [name for name in ("timestamp", *BAR_COLUMNS) if name not in frame.frame.columns]
     extras = [name for name in frame.frame.columns if name not in ("timestamp", *BAR_COLUMNS)]
     wrong = [f"{name}: {problem}" for name in extras if (problem := name_problem(name))]
-    if absent or wrong:
-        what = f"has no column {absent[0]}" if absent else wrong[0]
+    texts = [
+        name for name, kind in frame.frame.schema.items() if not (kind.is_numeric() or kind in (pl.Boolean, pl.Null))
+    ]
+    if absent or wrong or texts:
+        what = f"has no column {absent[0]}" if absent else wrong[0] if wrong else f"{texts[0]} holds no numbers"
         raise PluginError(f"source {source.name}, {frame.symbol} {frame.period}: {what}", "nothing was stored")
     return frame.frame.select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE),
