@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from tftctl.api import Indicator, Output, Params, hookimpl
+from tftctl.builtins.indicators.windows import Window, wilder_settle
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[np.float64]
-
-Window = Annotated[int, Field(ge=2, le=5000)]
 
 
 class RsiParams(Params):
@@ -55,11 +53,6 @@ def kdj(columns: Mapping[str, Array], params: KdjParams) -> dict[str, Array]:
         slowd_matype=talib.MA_Type.RMA,
     )
     return {"kdj_k": k, "kdj_d": d, "kdj_j": j}
-
-
-def wilder_settle(period: int) -> int:
-    """Bars until the seed of Wilder's smoothing (alpha = 1/period) weighs less than 1e-9."""
-    return period + math.ceil(math.log(1e-9) / math.log(1 - 1 / period))
 
 
 @hookimpl

@@ -5,21 +5,17 @@ Sources: Wilder, New Concepts in Technical Trading Systems (1978) for ADX and DI
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from tftctl.api import Indicator, Output, Params, hookimpl
+from tftctl.builtins.indicators.windows import Window, ema_settle, wilder_settle
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Array = npt.NDArray[np.float64]
-
-Window = Annotated[int, Field(ge=2, le=5000)]
 
 
 class SmaParams(Params):
@@ -46,16 +42,6 @@ class AdxParams(Params):
     """Wilder length."""
 
     period: Window = 14
-
-
-def ema_settle(period: int) -> int:
-    """Bars until the seed of an EMA of alpha = 2/(period+1) weighs less than 1e-9."""
-    return period + math.ceil(math.log(1e-9) / math.log(1 - 2 / (period + 1)))
-
-
-def wilder_settle(period: int) -> int:
-    """Bars until the seed of Wilder's smoothing (alpha = 1/period) weighs less than 1e-9."""
-    return period + math.ceil(math.log(1e-9) / math.log(1 - 1 / period))
 
 
 def sma(columns: Mapping[str, Array], params: SmaParams) -> dict[str, Array]:

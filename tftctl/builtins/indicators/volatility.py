@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from tftctl.api import Indicator, Output, Params, hookimpl
+from tftctl.builtins.indicators.windows import Window, decay_settle, wilder_settle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
     Stages = list[dict[str, pl.Expr]]
-
-Window = Annotated[int, Field(ge=2, le=5000)]
 
 
 class AtrParams(Params):
@@ -51,16 +50,6 @@ class EwmaParams(Params):
     """Decay of the variance per bar."""
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.94
-
-
-def wilder_settle(period: int) -> int:
-    """Bars until the seed of Wilder's smoothing (alpha = 1/period) weighs less than 1e-9."""
-    return period + math.ceil(math.log(1e-9) / math.log(1 - 1 / period))
-
-
-def ewma_settle(decay: float) -> int:
-    """Bars until the seed weighs less than 1e-9 in the volatility (half the exponent of the variance)."""
-    return 1 + math.ceil(math.log(1e-9) / math.log(decay))
 
 
 def atr(columns: Mapping[str, Array], params: AtrParams) -> dict[str, Array]:
@@ -167,7 +156,7 @@ def tftctl_indicators() -> Iterable[Indicator]:
         params=EwmaParams,
         kernel=ewma_volatility,
         first_valid=lambda p: 1,
-        settle=lambda p: ewma_settle(p.decay),
+        settle=lambda p: decay_settle(p.decay),
         tolerance=1e-9,
     )
     yield Indicator(

@@ -1,0 +1,30 @@
+"""Lengths of windows, and how long a recursion remembers its seed. Shared by the families of indicators."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+Window = Annotated[int, Field(ge=2, le=5000)]
+MEMORY = 1e-9
+
+
+def ema_settle(period: int) -> int:
+    """Bars until the seed of an EMA of alpha = 2/(period+1) weighs less than 1e-9."""
+    return period + _bars_to_forget(1 - 2 / (period + 1))
+
+
+def wilder_settle(period: int) -> int:
+    """Bars until the seed of Wilder's smoothing (alpha = 1/period) weighs less than 1e-9."""
+    return period + _bars_to_forget(1 - 1 / period)
+
+
+def decay_settle(decay: float) -> int:
+    """Bars until the seed of an exponential mean with that decay per bar weighs less than 1e-9."""
+    return 1 + _bars_to_forget(decay)
+
+
+def _bars_to_forget(decay: float) -> int:
+    return math.ceil(math.log(MEMORY) / math.log(decay))
