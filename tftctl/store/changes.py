@@ -11,7 +11,7 @@ import polars as pl
 from tftctl.store.frames import SORT_KEY
 from tftctl.store.manifest import Part
 from tftctl.store.rowhash import hash_rows, total
-from tftctl.store.segments import count_groups
+from tftctl.store.writer import count_groups
 
 
 def really_changed(frame: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

@@ -9,8 +9,9 @@ import polars as pl
 from tftctl.core.errors import StoreError
 from tftctl.store.manifest import Part, Segment, Table
 from tftctl.store.scan import scan_segments
-from tftctl.store.segments import Place, part_of, write_segments
+from tftctl.store.segments import part_of, write_segments
 from tftctl.store.storage import Storage
+from tftctl.store.writer import Place
 
 LARGEST_SHARE = 0.1
 MOST_SEGMENTS = 32

@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-import re
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
-from tftctl.core.errors import StoreError
-from tftctl.core.names import NAME
-from tftctl.core.times import now_ms
 from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, match
-from tftctl.store.layout import segment_folder
-from tftctl.store.manifest import Kind, Part, Segment
-from tftctl.store.rowhash import RowHash, hash_rows, total
-from tftctl.store.storage import Storage, writing
+from tftctl.store.manifest import Part, Segment
+from tftctl.store.rowhash import RowHash
+from tftctl.store.storage import Storage
+from tftctl.store.writer import ROW_GROUP_ROWS, Place, SegmentWriter
 
-ROW_GROUP_ROWS = 20_480
-BLOCK_ROWS = 8 * ROW_GROUP_ROWS
+BLOCK_ROWS = 4 * ROW_GROUP_ROWS
 SEGMENT_ROWS = 4_000_000
-_PERIOD = re.compile(r"[A-Za-z0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a segment belongs: its table and period, its kind and its sequence number."""
-
-    table: str
-    period: str
-    kind: Kind = "base"
-    sequence: int = 0
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.table) or not _PERIOD.fullmatch(self.period):
-            raise StoreError(
-                f"{self.table!r} {self.period!r} cannot be a table and a period",
-                "a table is named like bars, a period like 1h or 1mo",
-            )
-
-    def __str__(self) -> str:
-        return f"{self.table} {self.period}"
 
 
 def write_segments(storage: Storage, place: Place, frames: Iterable[pl.DataFrame]) -> Iterator[Segment]:
@@ -58,19 +24,16 @@ def write_segments(storage: Storage, place: Place, frames: Iterable[pl.DataFrame
     All frames get the columns and types of the first. Frames without any row make one segment without rows, no frame
     makes none. Raises StoreError for rows out of order.
     """
-    writer: _SegmentWriter | None = None
+    sink = SegmentSink(storage, place)
+    yielded = 0
     try:
-        for block in _blocks(_checked(frames, place)):
-            if writer is not None and writer.rows + block.height > SEGMENT_ROWS:
-                yield writer.finish()
-                writer = None
-            writer = writer or _SegmentWriter(storage, place, block)
-            writer.write(block)
-        if writer is not None:
-            yield writer.finish()
+        for frame in frames:
+            sink.add(frame)
+            yield from sink.segments[yielded:]
+            yielded = len(sink.segments)
+        yield from sink.finish()[yielded:]
     except BaseException:
-        if writer is not None:
-            writer.abandon()
+        sink.abandon()
         raise
 
 
@@ -84,148 +47,64 @@ def part_of(columns: Mapping[str, str], segments: Iterable[Segment]) -> Part:
     return Part(dict(columns), dict(groups), row_hash)
 
 
-def count_groups(frame: pl.DataFrame) -> dict[str, int]:
-    """Rows per symbol, in the order of the symbols."""
-    return dict(frame.group_by("symbol").len().sort("symbol").iter_rows())
-
-
-def _checked(frames: Iterable[pl.DataFrame], place: Place) -> Iterator[pl.DataFrame]:
-    columns: dict[str, str] | None = None
-    last: tuple[str, int] | None = None
-    for frame in frames:
-        shaped = conform(frame, place.period, str(place))
-        columns = columns or column_types(shaped)
-        shaped = match(shaped, columns, str(place))
-        check_sorted(shaped, last, str(place))
-        if shaped.height:
-            last = shaped.select(SORT_KEY).row(-1)
-        yield shaped
-
-
-def _blocks(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in blocks of whole row groups, whatever the sizes of the frames; the last block is the rest."""
-    waiting: list[pl.DataFrame] = []
-    rows, yielded = 0, False
-    for frame in frames:
-        waiting.append(frame)
-        rows += frame.height
-        if rows >= BLOCK_ROWS:
-            merged = pl.concat(waiting)
-            whole = rows - rows % ROW_GROUP_ROWS
-            for start in range(0, whole, BLOCK_ROWS):
-                yield merged.slice(start, min(BLOCK_ROWS, whole - start))
-            waiting, rows, yielded = [merged.slice(whole)], rows - whole, True
-    if rows or (waiting and not yielded):
-        yield pl.concat(waiting)
-
-
-class _Sink:
-    """A new file that counts and hashes what is written to it."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = io.BufferedWriter(io.FileIO(path, "xb"))
-        self._sha256 = hashlib.sha256()
-        self.bytes = 0
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    @property
-    def sha256(self) -> str:
-        return self._sha256.hexdigest()
-
-    def write(self, content: Any) -> int:
-        written = self._file.write(content)
-        self._sha256.update(content)
-        self.bytes += written
-        return written
-
-    def tell(self) -> int:
-        return self.bytes
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
 @dataclass
-class _Tally:
-    rows: int = 0
-    groups: Counter[str] = field(default_factory=Counter)
-    first: int | None = None
-    last: int | None = None
-    row_hash: RowHash = field(default_factory=RowHash)
+class SegmentSink:
+    """Takes frames of one place, sorted by (symbol, timestamp), and writes them a few row groups at a time.
+
+    All frames get the columns and types of the first.
+    """
+
+    storage: Storage
+    place: Place
+    segments: list[Segment] = field(default_factory=list)
+    _columns: dict[str, str] | None = None
+    _last: tuple[str, int] | None = None
+    _waiting: list[pl.DataFrame] = field(default_factory=list)
+    _rows: int = 0
+    _writer: SegmentWriter | None = None
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Name and type of the columns; empty before the first frame."""
+        return dict(self._columns or {})
 
     def add(self, frame: pl.DataFrame) -> None:
-        if frame.is_empty():
-            return
-        low, high = frame.select(pl.col("timestamp").min().alias("low"), pl.col("timestamp").max().alias("high")).row(0)
-        self.rows += frame.height
-        self.groups.update(count_groups(frame))
-        self.first = low if self.first is None else min(self.first, low)
-        self.last = high if self.last is None else max(self.last, high)
-        self.row_hash += total(hash_rows(frame))
+        """Write, or keep for the next full row group. Raises StoreError for rows out of order."""
+        shaped = conform(frame, self.place.period, str(self.place))
+        self._columns = self._columns or column_types(shaped)
+        shaped = match(shaped, self._columns, str(self.place))
+        check_sorted(shaped, self._last, str(self.place))
+        if shaped.height:
+            self._last = shaped.select(SORT_KEY).row(-1)
+        self._waiting.append(shaped)
+        self._rows += shaped.height
+        if self._rows >= BLOCK_ROWS:
+            merged = pl.concat(self._waiting)
+            whole = self._rows - self._rows % ROW_GROUP_ROWS
+            self._write(merged.head(whole))
+            self._waiting, self._rows = [merged.slice(whole)], self._rows - whole
 
-
-class _SegmentWriter:
-    """One segment under way: a temporary file outside every glob, renamed when it is whole."""
-
-    def __init__(self, storage: Storage, place: Place, first: pl.DataFrame) -> None:
-        self._storage, self._place = storage, place
-        self._id = f"{now_ms():012x}-{secrets.token_hex(5)}"
-        self._temporary = storage.staging / f"{self._id}.parquet"
-        self._tally = _Tally()
-        texts = [name for name, dtype in first.schema.items() if dtype == pl.String]
-        schema = first.clear().to_arrow().schema
-        with writing(storage.staging):
-            self._sink = _Sink(self._temporary)
-            try:
-                self._parquet = pq.ParquetWriter(
-                    self._sink, schema, compression="zstd", compression_level=1, use_dictionary=texts
-                )
-            except BaseException:
-                self._drop_file()
-                raise
-
-    @property
-    def rows(self) -> int:
-        return self._tally.rows
-
-    def write(self, frame: pl.DataFrame) -> None:
-        with writing(self._storage.staging):
-            self._parquet.write_table(frame.to_arrow(), row_group_size=ROW_GROUP_ROWS)
-        self._tally.add(frame)
-
-    def finish(self) -> Segment:
-        path = f"{segment_folder(self._place.table, self._place.period)}/{self._id}.parquet"
-        with writing(self._storage.staging):
-            self._parquet.close()
-            self._sink.sync()
-            self._sink.close()
-            self._storage.write_if_absent(path, self._temporary)
-        tally = self._tally
-        return Segment(
-            id=self._id, path=path, period=self._place.period, kind=self._place.kind, sequence=self._place.sequence,
-            rows=tally.rows, groups=dict(tally.groups), first=tally.first, last=tally.last, bytes=self._sink.bytes,
-            sha256=self._sink.sha256, row_hash=str(tally.row_hash),
-        )  # fmt: skip
+    def finish(self) -> list[Segment]:
+        """Write the rest and put the last file in place; all segments. Without a frame there is none."""
+        if self._waiting and (self._rows or self._writer is None):
+            self._write(pl.concat(self._waiting))
+        self._close()
+        return self.segments
 
     def abandon(self) -> None:
-        """Close and remove the unfinished file."""
-        with suppress(OSError, ValueError):  # Arrow writes the footer on closing, to a disk that may be full
-            self._parquet.close()
-        self._parquet.is_open = False
-        self._drop_file()
+        """Remove the unfinished file; finished segments are the caller's to delete."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
 
-    def _drop_file(self) -> None:
-        with suppress(OSError):
-            self._sink.close()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+    def _write(self, block: pl.DataFrame) -> None:
+        if self._writer is not None and self._writer.rows + block.height > SEGMENT_ROWS:
+            self._close()
+        if self._writer is None:
+            self._writer = SegmentWriter(self.storage, self.place, block)
+        self._writer.write(block)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self.segments.append(self._writer.finish())
+            self._writer = None

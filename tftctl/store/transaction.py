@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import polars as pl
@@ -18,9 +18,10 @@ from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, m
 from tftctl.store.layout import manifest_name
 from tftctl.store.manifest import Manifest, Segment, Table, encode
 from tftctl.store.scan import scan_segments
-from tftctl.store.segments import Place, part_of, write_segments
+from tftctl.store.segments import part_of, write_segments
 from tftctl.store.snapshot import Snapshot
 from tftctl.store.storage import Storage, writing
+from tftctl.store.writer import Place
 
 
 class Transaction:
@@ -54,6 +55,25 @@ class Transaction:
         segments = self._write(place, chain([first], coming))
         entry = self._tables.get(table, Table())
         part = part_of(column_types(conform(first, period, str(place))), segments)
+        if not untouched(part, entry.parts.get(period)):
+            self._tables[table] = entry.with_part(period, part, segments)
+        return part.rows
+
+    def adopt(self, table: str, period: str, columns: Mapping[str, str], runs: Sequence[Sequence[Segment]]) -> int:
+        """Make segments that `SegmentSink` wrote, perhaps elsewhere, all rows of a period; return their number.
+
+        Each run holds consecutive symbols, and the runs follow each other in the order of the symbols. From here on
+        their files are this transaction's: it deletes them when it does not need them. Equal rows leave the period as
+        it is. Raises StoreError for runs out of order.
+        """
+        self._check_open()
+        segments = [self._note(segment) for run in runs for segment in run]
+        if not segments:
+            self.drop(table, period)
+            return 0
+        _check_runs(f"{table} {period}", [run for run in runs if run])
+        entry = self._tables.get(table, Table())
+        part = part_of(columns, segments)
         if not untouched(part, entry.parts.get(period)):
             self._tables[table] = entry.with_part(period, part, segments)
         return part.rows
@@ -209,6 +229,17 @@ class Transaction:
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("this transaction is over", "begin another with Store.write")
+
+
+def _check_runs(where: str, runs: Sequence[Sequence[Segment]]) -> None:
+    """Raise StoreError unless each run's symbols come after those of the run before it."""
+    spans = [sorted({symbol for segment in run for symbol in segment.groups}) for run in runs]
+    spans = [span for span in spans if span]
+    for before, after in pairwise(spans):
+        if before[-1] >= after[0]:
+            raise StoreError(
+                f"{where}: {after[0]} comes in two runs of segments, or out of order", "nothing was changed"
+            )
 
 
 def _check_types(tables: Mapping[str, Table]) -> None:

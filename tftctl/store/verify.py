@@ -14,8 +14,8 @@ from tftctl.store.frames import check_sorted, polars_schema
 from tftctl.store.manifest import Manifest, Part, Segment, Table
 from tftctl.store.rowhash import RowHash, hash_rows, total
 from tftctl.store.scan import scan_segments
-from tftctl.store.segments import count_groups
 from tftctl.store.store import Store
+from tftctl.store.writer import count_groups
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from store_tables import bars, seen, visible_files, write
 
 from tftctl.core.errors import StoreError
-from tftctl.store import Store, segments
+from tftctl.store import Store, writer
 from tftctl.store.gc import collect_garbage
 from tftctl.store.status import status
 from tftctl.store.verify import verify
@@ -42,8 +42,8 @@ class Faults:
     def inject(self, patched: pytest.MonkeyPatch) -> None:
         for name in OPERATIONS:
             patched.setattr(os, name, self.wrap(name, getattr(os, name)))
-        patched.setattr(segments._Sink, "write", self.wrap("write", segments._Sink.write))
-        patched.setattr(segments.io, "FileIO", self.wrap("create", segments.io.FileIO))
+        patched.setattr(writer._Sink, "write", self.wrap("write", writer._Sink.write))
+        patched.setattr(writer.io, "FileIO", self.wrap("create", writer.io.FileIO))
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from tftctl.store.frames import period_order
 from tftctl.store.local import LocalStorage
 from tftctl.store.lock import file_system
 from tftctl.store.rowhash import RowHash, hash_rows, total
-from tftctl.store.segments import Place
+from tftctl.store.writer import Place
 
 WORD = (1 << 64) - 1
 VALUES = st.tuples(

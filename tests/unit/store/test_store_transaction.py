@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from store_tables import bars, seen, visible_files, write
 
 from tftctl.core.errors import StoreError
-from tftctl.store import Store, segments
+from tftctl.store import Store, segments, writer
 from tftctl.store.manifest import decode
 
 
@@ -103,7 +103,8 @@ def test_order_is_checked_across_frames_and_columns_follow_the_first(store: Stor
 def test_many_frames_become_whole_row_groups_and_few_files(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 
-    monkeypatch.setattr(segments, "ROW_GROUP_ROWS", 100)
+    for module in (segments, writer):
+        monkeypatch.setattr(module, "ROW_GROUP_ROWS", 100)
     monkeypatch.setattr(segments, "BLOCK_ROWS", 200)
     monkeypatch.setattr(segments, "SEGMENT_ROWS", 1000)
     frames = [bars((f"S{s:02d}", t, float(t)) for t in range(37)) for s in range(70)]
