@@ -21,14 +21,14 @@ from tftctl.features.groups import Recipe
 from tftctl.plugins import load_registry
 
 GOLDEN = Path(__file__).with_name("feature_values.json")
-ROWS = (130, 150, 170)
+ROWS = (130, 150, 170, 320)
 HOUR = 3_600_000
 START = 1_614_556_800_000  # Monday 2021-03-01
 
 
 def fixed_bars() -> pl.DataFrame:
-    """200 hours of sines, two of them missing."""
-    t = np.arange(200)
+    """340 hours of sines, two of them missing."""
+    t = np.arange(340)
     level = 100 + 9 * np.sin(t / 7) + 4 * np.sin(t * 1.3) + 0.05 * t
     opens = np.concatenate(([100.0], level[:-1]))
     bars = pl.DataFrame(
@@ -40,10 +40,11 @@ def fixed_bars() -> pl.DataFrame:
             "low": np.minimum(opens, level) - 0.5 - 0.4 * np.sin(t / 3),
             "close": level,
             "volume": 1000 + 900 * np.sin(t * t),
+            "taker_buy_volume": (500 + 450 * np.sin(t * t)) * (1 + 0.4 * np.cos(t)),
         }
     )
     keyed = bars.select(pl.lit("AAA").alias("symbol"), pl.lit("1h").alias("period"), pl.all())
-    return keyed.filter(~pl.int_range(200).is_in([20, 145]))
+    return keyed.filter(~pl.int_range(pl.len()).is_in([20, 145]))
 
 
 def document() -> dict[str, list[float | None]]:

@@ -25,6 +25,7 @@ from tftctl.store import Store
 HOUR = 3_600_000
 START = 1_614_556_800_000  # Monday 2021-03-01
 HOURS = 240
+VALUES = ("open", "high", "low", "close", "volume", "taker_buy_volume")
 PERIODS = ("1h", "4h", "1d")
 REGISTRY = load_registry()
 INDICATORS, TARGETS = (
@@ -73,15 +74,15 @@ def hourly(symbol: str, seed: int, gone: list[tuple[int, int]] | None = None, si
         "close": close,
         "volume": np.where(steps[:, 3] == 0, 0, np.exp(5 + steps[:, 3])),
     }
+    columns["taker_buy_volume"] = columns["volume"] * (0.5 + 0.4 * np.tanh(steps[:, 1]))
     stamps = pl.Series("timestamp", START + HOUR * np.arange(size))
     return keyed(pl.DataFrame({"timestamp": stamps, **columns}), symbol, "1h").filter(pl.Series(kept))
 
 
 def keyed(bars: pl.DataFrame, symbol: str, period: str) -> pl.DataFrame:
     """With the columns of the bars table."""
-    prices = ("open", "high", "low", "close", "volume")
     done = (pl.col("timestamp") + period_ms(period)).alias("available_at")
-    return bars.select(pl.lit(symbol).alias("symbol"), pl.lit(period).alias("period"), "timestamp", done, *prices)
+    return bars.select(pl.lit(symbol).alias("symbol"), pl.lit(period).alias("period"), "timestamp", done, *VALUES)
 
 
 def market(symbol: str, seed: int, gone: list[tuple[int, int]]) -> list[pl.DataFrame]:
@@ -91,7 +92,8 @@ def market(symbol: str, seed: int, gone: list[tuple[int, int]]) -> list[pl.DataF
         length = period_ms(period) // HOUR
         slots = pl.col("timestamp") // period_ms(period) * period_ms(period)
         bars = hourly(symbol, seed).group_by(slots, maintain_order=True)
-        made = bars.agg(pl.col("open").first(), pl.max("high"), pl.min("low"), pl.col("close").last(), pl.sum("volume"))
+        sums = pl.sum("volume", "taker_buy_volume")
+        made = bars.agg(pl.col("open").first(), pl.max("high"), pl.min("low"), pl.col("close").last(), sums)
         missing = {(first // length) % (HOURS // length) for first, count in gone if count > 4}
         found.append(keyed(made, symbol, period).filter(~pl.int_range(pl.len()).is_in(list(missing - {0}))))
     return found
@@ -137,13 +139,12 @@ def disturbed(bars: list[pl.DataFrame], instant: int, how: str, rng: np.random.G
     found = []
     for frame in bars:
         past, later = (frame.filter((pl.col("available_at") <= instant) == side) for side in (True, False))
-        prices = ["open", "high", "low", "close", "volume"]
         if how == "remove":
             later = later.filter(pl.Series(rng.random(later.height) < 0.4, dtype=pl.Boolean))
         elif how == "shuffle":
-            later = later.with_columns(later.select(prices)[rng.permutation(later.height)])
+            later = later.with_columns(later.select(VALUES)[rng.permutation(later.height)])
         else:
-            later = later.with_columns(pl.col(prices) * (1e3 if how == "up" else 1e-3))
+            later = later.with_columns(pl.col(*VALUES) * (1e3 if how == "up" else 1e-3))
         found.append(pl.concat([past, later]))
     return found
 

@@ -42,7 +42,7 @@ def then(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
 
 
 def frame(*values: np.ndarray, step: int = HOUR) -> pl.DataFrame:
-    """Prepared bars of one segment from arrays of open, high, low, close, volume."""
+    """Prepared bars of one segment from arrays of open, high, low, close, volume; taker buys swing about the half."""
     size = values[0].size
     stamps = step * np.arange(size, dtype=np.int64)
     return pl.DataFrame({"symbol": ["AAA"] * size, "period": ["1h" if step == HOUR else "1d"] * size}).with_columns(
@@ -51,6 +51,7 @@ def frame(*values: np.ndarray, step: int = HOUR) -> pl.DataFrame:
         segment=pl.lit(0, dtype=pl.Int32),
         is_filled=pl.lit(False),
         **{name: pl.Series(array) for name, array in zip((*PRICES, "volume"), values, strict=True)},
+        taker_buy_volume=pl.Series(values[4] * (0.5 + 0.3 * np.sin(np.arange(size)))),
     )
 
 

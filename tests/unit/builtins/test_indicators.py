@@ -76,12 +76,12 @@ def test_first_valid_follows_the_parameters(name: str, params: dict) -> None:
         assert first_value(found[feature.column]) == feature.first_valid, feature.column
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - {"obv"}))
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"obv", "ad_line"}))
 def test_settle_is_enough_to_forget_the_start(name: str) -> None:
     """F3: `settle` bars after its start a series equals one that began long before, to 1e-9."""
-    bars = random_bars(1400, seed=3)
     instance = indicator(name)
     cut = 300
+    bars = random_bars(max(1400, cut + 200 + max(feature.settle for feature in instance.features)), seed=3)
     whole, late = computed(bars, name), computed(bars.slice(cut), name)
     for feature in instance.features:
         tail = late[feature.column][feature.settle :]
@@ -267,10 +267,12 @@ def test_clocks_are_points_on_a_circle() -> None:
 def test_free_columns_do_not_see_the_price_level(name: str) -> None:
     """T5: f(c price, volume / c) = f(price, volume) for every column of scale free."""
     c = 3.7
-    scaled = BARS.with_columns(pl.col("open", "high", "low", "close") * c, volume=pl.col("volume") / c)
+    scaled = BARS.with_columns(pl.col("open", "high", "low", "close") * c, pl.col("volume", "taker_buy_volume") / c)
     found, moved = computed(BARS, name), computed(scaled, name)
     for feature in indicator(name).features:
         factor = {"free": 1.0, "price": c, "volume": 1 / c}[feature.scale]
+        if feature.column == "amihud":  # per traded value: a split leaves it alone, another market does not
+            factor = 1.0
         np.testing.assert_allclose(moved[feature.column], factor * found[feature.column], rtol=1e-7, atol=1e-8)
 
 

@@ -54,7 +54,7 @@ def test_raw_bars_with_factors_become_the_adjusted_ones(wanted: str, total: bool
 @pytest.mark.parametrize("name", builtin_names("indicator"))
 def test_features_of_raw_bars_with_factors_are_those_of_adjusted_bars(name: str, wanted: str, total: bool) -> None:
     """T5: no indicator sees the split."""
-    adjusted = row_of_bars(100, "1d", seed=2)
+    adjusted = row_of_bars(100, "1d", seed=2).with_columns(taker_buy_volume=0.6 * pl.col("volume"))
     raw = unadjusted(adjusted, total)
     rebuilt = adjust_bars(raw, factors(), basis="raw", wanted=wanted)
     expected, found = (compute_features(prepared(bars), indicators(name)) for bars in (adjusted, rebuilt))

@@ -1,47 +1,30 @@
-"""Volatility: ATR (Wilder 1978), Bollinger (2001), rolling, EWMA (RiskMetrics 1996) and Parkinson (1980)."""
+"""Returns of closes and their volatility, per bar (multiply by the root of the bars per year to annualise).
+
+Sources: RiskMetrics Technical Document (J.P. Morgan 1996) for the exponential mean; Barndorff-Nielsen, Kinnebrock and
+Shephard, Measuring downside risk: realised semivariance (2010). Flat prices have volatility 0.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from tftctl.api import Indicator, Output, Params, hookimpl
-from tftctl.builtins.indicators.windows import Window, decay_settle, wilder_settle
+from tftctl.builtins.indicators.ratios import log_returns, ratio
+from tftctl.builtins.indicators.windows import Window, decay_settle
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import polars as pl
 
     Array = npt.NDArray[np.float64]
-    Stages = list[dict[str, pl.Expr]]
-
-
-class AtrParams(Params):
-    """Wilder length."""
-
-    period: Window = 14
-
-
-class AtrSlopeParams(Params):
-    """Wilder length, and the bars over which the slope is taken."""
-
-    period: Window = 14
-    bars: Annotated[int, Field(ge=1, le=5000)] = 5
-
-
-class BollingerParams(Params):
-    """Bars in the mean, and the half width in population standard deviations."""
-
-    period: Window = 20
-    k: Annotated[float, Field(gt=0)] = 2.0
+    Columns = Mapping[str, Array]
 
 
 class WindowParams(Params):
-    """Bars in the window."""
+    """Returns in the window."""
 
     period: Window = 20
 
@@ -52,101 +35,95 @@ class EwmaParams(Params):
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.94
 
 
-def atr(columns: Mapping[str, Array], params: AtrParams) -> dict[str, Array]:
-    """Wilder's mean of the true range, seeded with the mean of the first n true ranges."""
-    import talib
+class VolOfVolParams(Params):
+    """Returns in each volatility, and volatilities in the window."""
 
-    return {"atr": talib.ATR(columns["high"], columns["low"], columns["close"], timeperiod=params.period)}
-
-
-def atr_slope(columns: Mapping[str, Array], params: AtrSlopeParams) -> dict[str, Array]:
-    """(ATR[t] - ATR[t-k]) / (k ATR[t-k]); undefined where ATR[t-k] is 0."""
-    import numpy as np
-
-    value = atr(columns, AtrParams(period=params.period))["atr"]
-    slope = np.full(value.size, np.nan)
-    before, now = value[: -params.bars], value[params.bars :]
-    np.divide(now - before, params.bars * before, out=slope[params.bars :], where=before > 0)
-    return {"atr_slope": slope}
+    period: Window = 20
+    bars: Window = 20
 
 
-def bollinger(columns: Mapping[str, Array], params: BollingerParams) -> dict[str, Array]:
-    """%b = (close - lower)/(upper - lower), bandwidth = (upper - lower)/middle; undefined for a flat window."""
-    import numpy as np
-    import talib
-
-    close = columns["close"]
-    upper, middle, lower = talib.BBANDS(
-        close, timeperiod=params.period, nbdevup=params.k, nbdevdn=params.k, matype=talib.MA_Type.SMA
-    )
-    width = upper - lower
-    position = np.full(close.size, np.nan)
-    np.divide(close - lower, width, out=position, where=width > 0)
-    return {"bollinger_pctb": position, "bollinger_bandwidth": width / middle}
+def log_return(columns: Columns, params: Params) -> dict[str, Array]:
+    """ln(close[t] / close[t-1])."""
+    return {"log_return": log_returns(columns["close"])}
 
 
-def ewma_volatility(columns: Mapping[str, Array], params: EwmaParams) -> dict[str, Array]:
+def rolling_volatility(columns: Columns, params: WindowParams) -> dict[str, Array]:
+    """Standard deviation (ddof 1) of the last n log returns."""
+    return {"rolling_volatility": rolling_deviation(log_returns(columns["close"]), params.period)}
+
+
+def ewma_volatility(columns: Columns, params: EwmaParams) -> dict[str, Array]:
     """sqrt of v[t] = decay v[t-1] + (1 - decay) r[t]^2, seeded with the first squared log return."""
     import numpy as np
     import polars as pl
 
-    squared = np.diff(np.log(columns["close"])) ** 2
+    squared = log_returns(columns["close"])[1:] ** 2
     variance = pl.Series(squared).ewm_mean(alpha=1 - params.decay, adjust=False, ignore_nulls=False).to_numpy()
     return {"ewma_volatility": np.concatenate(([np.nan], np.sqrt(variance)))}
 
 
-def rolling_volatility(params: WindowParams) -> Stages:
-    """Standard deviation (ddof 1) of the last n log returns, per bar."""
-    import polars as pl
+def realized_semivariance(columns: Columns, params: WindowParams) -> dict[str, Array]:
+    """Means over n returns of r^2 where r < 0, and of r^2 where r > 0; they sum to the mean of r^2.
 
-    returns = pl.col("close").log().diff()
-    return [{"_r": returns}, {"rolling_volatility": pl.col("_r").rolling_std(params.period, ddof=1)}]
+    balance = (up - down) / (up + down) in -1..1, undefined for flat prices.
+    """
+    import numpy as np
+
+    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+
+    r = log_returns(columns["close"])
+    down = rolling_sum(np.minimum(r, 0.0) ** 2, params.period) / params.period
+    up = rolling_sum(np.maximum(r, 0.0) ** 2, params.period) / params.period
+    return {"semivariance_down": down, "semivariance_up": up, "semivariance_balance": ratio(up - down, up + down)}
 
 
-def parkinson_volatility(params: WindowParams) -> Stages:
-    """sqrt(mean of ln(high/low)^2 over n bars / (4 ln 2)), per bar."""
-    import polars as pl
+def vol_of_vol(columns: Columns, params: VolOfVolParams) -> dict[str, Array]:
+    """Standard deviation (ddof 1) of the last m rolling volatilities of n returns; relative: divided by their mean.
 
-    squared = (pl.col("high") / pl.col("low")).log() ** 2
-    mean = pl.col("_squared").rolling_mean(params.period)
-    return [{"_squared": squared}, {"parkinson_volatility": (mean.clip(lower_bound=0.0) / (4 * math.log(2))).sqrt()}]
+    The relative form is undefined for flat prices.
+    """
+    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+
+    volatility = rolling_deviation(log_returns(columns["close"]), params.period)
+    deviation = rolling_deviation(volatility, params.bars)
+    mean = rolling_sum(volatility, params.bars) / params.bars
+    return {"vol_of_vol": deviation, "vol_of_vol_relative": ratio(deviation, mean)}
+
+
+def rolling_deviation(values: Array, window: int) -> Array:
+    """Sample standard deviation (ddof 1) of the last `window` values."""
+    import numpy as np
+
+    from tftctl.builtins.indicators.kernels_rolling import rolling_mean_variance
+
+    _, variance = rolling_mean_variance(values, window)
+    return np.sqrt(variance * (window / (window - 1)))
 
 
 @hookimpl
 def tftctl_indicators() -> Iterable[Indicator]:
-    """ATR and its slope, Bollinger, rolling, EWMA and Parkinson volatility."""
+    """Log return; rolling and exponential volatility, semivariance, volatility of volatility."""
     yield Indicator(
-        name="atr",
-        summary="Wilder's average true range",
-        inputs=lambda p: ("high", "low", "close"),
-        outputs=(Output("atr", "price"),),
-        params=AtrParams,
-        kernel=atr,
-        first_valid=lambda p: p.period,
-        settle=lambda p: wilder_settle(p.period),
-        tolerance=1e-9,
-    )
-    yield Indicator(
-        name="atr_slope",
-        summary="(ATR[t] - ATR[t-k]) / (k ATR[t-k])",
-        inputs=lambda p: ("high", "low", "close"),
-        outputs=(Output("atr_slope"),),
-        params=AtrSlopeParams,
-        kernel=atr_slope,
-        first_valid=lambda p: p.period + p.bars,
-        settle=lambda p: wilder_settle(p.period) + p.bars,
-        tolerance=1e-9,
-    )
-    yield Indicator(
-        name="bollinger",
-        summary="position in the Bollinger band (%b) and its relative width; population standard deviation",
+        name="log_return",
+        summary="ln(close[t] / close[t-1])",
         inputs=lambda p: ("close",),
-        outputs=(Output("bollinger_pctb"), Output("bollinger_bandwidth")),
-        params=BollingerParams,
-        kernel=bollinger,
-        first_valid=lambda p: p.period - 1,
-        settle=lambda p: p.period - 1,
+        outputs=(Output("log_return"),),
+        kernel=log_return,
+        first_valid=lambda p: 1,
+        settle=lambda p: 1,
+        revision=2,
+    )
+    yield Indicator(
+        name="rolling_volatility",
+        summary="standard deviation (ddof 1) of the last n log returns, per bar",
+        inputs=lambda p: ("close",),
+        outputs=(Output("rolling_volatility"),),
+        params=WindowParams,
+        kernel=rolling_volatility,
+        first_valid=lambda p: p.period,
+        settle=lambda p: p.period,
         tolerance=1e-9,
+        revision=2,
     )
     yield Indicator(
         name="ewma_volatility",
@@ -158,26 +135,27 @@ def tftctl_indicators() -> Iterable[Indicator]:
         first_valid=lambda p: 1,
         settle=lambda p: decay_settle(p.decay),
         tolerance=1e-9,
+        revision=2,
     )
     yield Indicator(
-        name="rolling_volatility",
-        summary="standard deviation (ddof 1) of the last n log returns, per bar",
+        name="realized_semivariance",
+        summary="mean squared log return of falling and of rising bars over n bars, and their balance",
         inputs=lambda p: ("close",),
-        outputs=(Output("rolling_volatility"),),
+        outputs=(Output("semivariance_down"), Output("semivariance_up"), Output("semivariance_balance")),
         params=WindowParams,
-        expr=rolling_volatility,
+        kernel=realized_semivariance,
         first_valid=lambda p: p.period,
         settle=lambda p: p.period,
         tolerance=1e-9,
     )
     yield Indicator(
-        name="parkinson_volatility",
-        summary="Parkinson's range volatility over n bars, per bar",
-        inputs=lambda p: ("high", "low"),
-        outputs=(Output("parkinson_volatility"),),
-        params=WindowParams,
-        expr=parkinson_volatility,
-        first_valid=lambda p: p.period - 1,
-        settle=lambda p: p.period - 1,
+        name="vol_of_vol",
+        summary="standard deviation of the rolling volatility, as it is and relative to the volatility's mean",
+        inputs=lambda p: ("close",),
+        outputs=(Output("vol_of_vol"), Output("vol_of_vol_relative")),
+        params=VolOfVolParams,
+        kernel=vol_of_vol,
+        first_valid=lambda p: p.period + p.bars - 1,
+        settle=lambda p: p.period + p.bars - 1,
         tolerance=1e-9,
     )

@@ -1,0 +1,235 @@
+"""Statistics of rolling windows, compiled: sums, moments, regressions, order statistics.
+
+Bars are taken in blocks of one window. A window that ends in a block is the tail of the block before and the head of
+this one, so it is the sum of a running sum backwards and a running sum forwards: one addition per bar for any
+window, no subtraction of what leaves, hence nothing remembered of values outside the window (van Herk 1992, Gil and
+Werman 1993). Powers are taken of distances to the block's first bar, which lies in every one of these windows: no
+cancellation against the level of prices. Relative error of means and standard deviations below 1e-13, exactly 0
+deviation for equal values.
+
+All functions take contiguous float64 arrays of shape (bars,) and return such arrays, NaN before bar window - 1. In
+sums and moments a NaN or an infinity makes exactly the windows that hold it NaN (or infinite). Order statistics need
+input without NaN. Importing this module imports numba: do it inside the function that calls.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[np.float64]
+
+
+@njit(cache=True)
+def rolling_sum(values: Array, window: int) -> Array:
+    """Sum of the last `window` values."""
+    made = np.full(values.size, np.nan)
+    tail = np.zeros(window + 1)
+    for start in range(0, values.size, window):
+        if start:
+            total = 0.0
+            for j in range(window - 1, 0, -1):
+                total += values[start - window + j]
+                tail[j] = total
+        total = 0.0
+        for i in range(min(window, values.size - start)):
+            total += values[start + i]
+            if start or i == window - 1:
+                made[start + i] = total + tail[i + 1]
+    return made
+
+
+@njit(cache=True)
+def rolling_mean_variance(values: Array, window: int) -> tuple[Array, Array]:
+    """Mean and population variance (ddof 0)."""
+    mean, variance = np.full(values.size, np.nan), np.full(values.size, np.nan)
+    tail = np.zeros((window + 1, 2))
+    for start in range(0, values.size, window):
+        anchor = values[start]
+        if start:
+            s1 = s2 = 0.0
+            for j in range(window - 1, 0, -1):
+                d = values[start - window + j] - anchor
+                s1 += d
+                s2 += d * d
+                tail[j, 0] = s1
+                tail[j, 1] = s2
+        s1 = s2 = 0.0
+        for i in range(min(window, values.size - start)):
+            d = values[start + i] - anchor
+            s1 += d
+            s2 += d * d
+            if start or i == window - 1:
+                shift = (s1 + tail[i + 1, 0]) / window
+                mean[start + i] = anchor + shift
+                variance[start + i] = _not_negative((s2 + tail[i + 1, 1]) / window - shift * shift)
+    return mean, variance
+
+
+@njit(cache=True)
+def rolling_moments(values: Array, window: int) -> tuple[Array, Array, Array, Array]:
+    """Mean, and the second, third and fourth central population moments, from one pass."""
+    size = values.size
+    mean, m2, m3, m4 = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)
+    tail = np.zeros((window + 1, 4))
+    for start in range(0, size, window):
+        anchor = values[start]
+        if start:
+            s1 = s2 = s3 = s4 = 0.0
+            for j in range(window - 1, 0, -1):
+                d = values[start - window + j] - anchor
+                square = d * d
+                s1 += d
+                s2 += square
+                s3 += square * d
+                s4 += square * square
+                tail[j, 0], tail[j, 1], tail[j, 2], tail[j, 3] = s1, s2, s3, s4
+        s1 = s2 = s3 = s4 = 0.0
+        for i in range(min(window, size - start)):
+            d = values[start + i] - anchor
+            square = d * d
+            s1 += d
+            s2 += square
+            s3 += square * d
+            s4 += square * square
+            if start or i == window - 1:
+                a, b = (s1 + tail[i + 1, 0]) / window, (s2 + tail[i + 1, 1]) / window
+                c, e = (s3 + tail[i + 1, 2]) / window, (s4 + tail[i + 1, 3]) / window
+                square = a * a
+                mean[start + i] = anchor + a
+                m2[start + i] = _not_negative(b - square)
+                m3[start + i] = c - 3 * a * b + 2 * square * a
+                m4[start + i] = _not_negative(e - 4 * a * c + 6 * square * b - 3 * square * square)
+    return mean, m2, m3, m4
+
+
+@njit(cache=True)
+def rolling_covariance(x: Array, y: Array, window: int) -> tuple[Array, Array, Array]:
+    """Population variance of x, of y, and their covariance, from one pass."""
+    size = x.size
+    of_x, of_y, of_both = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)
+    tail = np.zeros((window + 1, 5))
+    for start in range(0, size, window):
+        anchor_x, anchor_y = x[start], y[start]
+        if start:
+            a = b = aa = bb = ab = 0.0
+            for j in range(window - 1, 0, -1):
+                d, e = x[start - window + j] - anchor_x, y[start - window + j] - anchor_y
+                a, b, aa, bb, ab = a + d, b + e, aa + d * d, bb + e * e, ab + d * e
+                tail[j, 0], tail[j, 1], tail[j, 2], tail[j, 3], tail[j, 4] = a, b, aa, bb, ab
+        a = b = aa = bb = ab = 0.0
+        for i in range(min(window, size - start)):
+            d, e = x[start + i] - anchor_x, y[start + i] - anchor_y
+            a, b, aa, bb, ab = a + d, b + e, aa + d * d, bb + e * e, ab + d * e
+            if start or i == window - 1:
+                p, q = (a + tail[i + 1, 0]) / window, (b + tail[i + 1, 1]) / window
+                of_x[start + i] = _not_negative((aa + tail[i + 1, 2]) / window - p * p)
+                of_y[start + i] = _not_negative((bb + tail[i + 1, 3]) / window - q * q)
+                of_both[start + i] = (ab + tail[i + 1, 4]) / window - p * q
+    return of_x, of_y, of_both
+
+
+@njit(cache=True)
+def rolling_dot(values: Array, weights: Array) -> Array:
+    """Sum of weights * window, the newest value by the last weight; time grows with the window."""
+    window, block = weights.size, 512
+    made = np.full(values.size, np.nan)
+    for start in range(window - 1, values.size, block):
+        size = min(block, values.size - start)
+        part = made[start : start + size]
+        part[:] = 0.0
+        for j in range(window):
+            row = values[start - window + 1 + j : start - window + 1 + j + size]
+            for i in range(size):
+                part[i] += weights[j] * row[i]
+    return made
+
+
+@njit(cache=True)
+def cumulative_by(values: Array, group: Array) -> Array:
+    """Running sum that begins anew wherever `group` changes."""
+    made = np.empty(values.size)
+    total = 0.0
+    for t in range(values.size):
+        total = values[t] if t == 0 or group[t] != group[t - 1] else total + values[t]
+        made[t] = total
+    return made
+
+
+@njit(cache=True)
+def rolling_median_mad(values: Array, window: int) -> tuple[Array, Array]:
+    """Median, and median absolute deviation from it (not scaled). Input without NaN; a sorted window is kept up."""
+    median, deviation = np.full(values.size, np.nan), np.full(values.size, np.nan)
+    low, high = (window - 1) // 2, window // 2
+    ordered = np.empty(0)
+    for t in range(window - 1, values.size):
+        if t == window - 1:
+            ordered = np.sort(values[:window])
+        else:
+            _replace(ordered, values[t - window], values[t])
+        centre = _middle(ordered[low], ordered[high])
+        median[t] = centre
+        deviation[t] = _middle(_nearest(ordered, centre, low + 1), _nearest(ordered, centre, high + 1))
+    return median, deviation
+
+
+@njit(cache=True)
+def rolling_hill(logs: Array, window: int, k: int) -> Array:
+    """Mean excess of the k largest logarithms over the next largest (Hill 1975). Input without NaN; -inf is log 0."""
+    made = np.full(logs.size, np.nan)
+    ordered = np.empty(0)
+    for t in range(window - 1, logs.size):
+        if t == window - 1:
+            ordered = np.sort(logs[:window])
+        else:
+            _replace(ordered, logs[t - window], logs[t])
+        threshold = ordered[window - k - 1]
+        if threshold > -math.inf:
+            excess = 0.0
+            for i in range(window - k, window):
+                excess += ordered[i] - threshold
+            made[t] = excess / k
+    return made
+
+
+@njit(cache=True)
+def _not_negative(value: float) -> float:
+    """0 for what rounding made negative; NaN stays."""
+    return 0.0 if value < 0.0 else value
+
+
+@njit(cache=True)
+def _middle(low: float, high: float) -> float:
+    return low if low == high else 0.5 * (low + high)
+
+
+@njit(cache=True)
+def _replace(ordered: Array, old: float, new: float) -> None:
+    """Take `old` out of the ascending array, put `new` in."""
+    i = np.searchsorted(ordered, old)
+    while i + 1 < ordered.size and ordered[i + 1] < new:
+        ordered[i] = ordered[i + 1]
+        i += 1
+    while i > 0 and ordered[i - 1] > new:
+        ordered[i] = ordered[i - 1]
+        i -= 1
+    ordered[i] = new
+
+
+@njit(cache=True)
+def _nearest(ordered: Array, centre: float, rank: int) -> float:
+    """The rank-th smallest distance to `centre` in an ascending array; bisection over runs of `rank` values."""
+    first, last = 0, ordered.size - rank
+    while first < last:
+        i = (first + last) // 2
+        if centre - ordered[i] > ordered[i + rank - 1] - centre:
+            first = i + 1
+        else:
+            last = i
+    best = max(centre - ordered[first], ordered[first + rank - 1] - centre)
+    if first > 0:
+        best = min(best, max(centre - ordered[first - 1], ordered[first + rank - 2] - centre))
+    return best
