@@ -49,13 +49,14 @@ def conform(frame: pl.DataFrame, period: str, where: str) -> pl.DataFrame:
         raise StoreError(f"{where}: a frame has no column {missing[0]!r}", f"it has: {', '.join(frame.columns)}")
     if "period" in frame.columns and not (frame.get_column("period") == period).all(ignore_nulls=False):
         raise StoreError(f"{where}: a frame holds rows of another period", "write each period on its own")
-    rest = [name for name in frame.columns if name not in KEY_COLUMNS]
-    frame = frame.select(
-        pl.col("symbol").cast(pl.String),
-        pl.lit(period).alias("period"),
-        pl.col("timestamp"),
-        *(_as_kept(name, frame.schema[name], where) for name in rest),
-    )
+    if not _has_the_shape(frame):
+        rest = [name for name in frame.columns if name not in KEY_COLUMNS]
+        frame = frame.select(
+            pl.col("symbol").cast(pl.String),
+            pl.lit(period).alias("period"),
+            pl.col("timestamp"),
+            *(_as_kept(name, frame.schema[name], where) for name in rest),
+        )
     _check_key(frame, where)
     return frame
 
@@ -96,6 +97,12 @@ def check_sorted(frame: pl.DataFrame, before: tuple[str, int] | None, where: str
             f"{where}: rows are not sorted by symbol and timestamp, or a key repeats, at {symbol[wrong]} {time[wrong]}",
             "sort by symbol and timestamp, one row per key",
         )
+
+
+def _has_the_shape(frame: pl.DataFrame) -> bool:
+    dtypes = frame.dtypes
+    texts = dtypes[0] == dtypes[1] == pl.String
+    return tuple(frame.columns[:3]) == KEY_COLUMNS and texts and all(str(dtype) in TYPES for dtype in dtypes)
 
 
 def _as_kept(name: str, dtype: pl.DataType, where: str) -> pl.Expr:

@@ -68,16 +68,17 @@ def _mixed_column(column: pl.Series, seed: int) -> np.ndarray:
 
 
 def _bits(column: pl.Series) -> np.ndarray:
-    """A fresh uint64 array that is equal exactly where the values are; anything where they are null."""
+    """A uint64 array, perhaps of the column's own memory, equal exactly where the values are; anything where null."""
     if column.dtype == pl.String:
         texts = column.unique().drop_nulls()
         codes = pl.Series([_text_hash(text) for text in texts], dtype=pl.UInt64)
-        return column.replace_strict(texts, codes, default=0, return_dtype=pl.UInt64).fill_null(0).to_numpy().copy()
-    if column.dtype == pl.Float64:
-        return column.fill_null(0.0).to_numpy().view(np.uint64)
-    if column.dtype == pl.Float32:
-        return column.fill_null(0.0).to_numpy().view(np.uint32).astype(np.uint64)
-    return column.to_physical().cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)
+        column = column.replace_strict(texts, codes, default=0, return_dtype=pl.UInt64)
+    elif not column.dtype.is_float():
+        column = column.to_physical().cast(pl.Int64)
+    if column.null_count():
+        column = column.fill_null(0)
+    words = column.to_numpy()
+    return words.view(np.uint32).astype(np.uint64) if column.dtype == pl.Float32 else words.view(np.uint64)
 
 
 def _mix(words: np.ndarray) -> np.ndarray:

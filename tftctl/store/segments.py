@@ -81,7 +81,8 @@ class SegmentSink:
         if self._rows >= BLOCK_ROWS:
             merged = pl.concat(self._waiting)
             whole = self._rows - self._rows % ROW_GROUP_ROWS
-            self._write(merged.head(whole))
+            for start in range(0, whole, BLOCK_ROWS):
+                self._write(merged.slice(start, min(BLOCK_ROWS, whole - start)))
             self._waiting, self._rows = [merged.slice(whole)], self._rows - whole
 
     def finish(self) -> list[Segment]:

@@ -12,7 +12,7 @@ import polars as pl
 from tftctl.core.errors import StoreError, choices
 from tftctl.store.lease import Lease
 from tftctl.store.manifest import Manifest, Part, Table
-from tftctl.store.scan import pick_columns, scan_segments, with_key
+from tftctl.store.scan import Range, pick_columns, scan_segments, with_key
 from tftctl.store.storage import Storage
 
 
@@ -90,19 +90,23 @@ class Snapshot:
         *,
         symbols: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
+        since: int | None = None,
+        until: int | None = None,
     ) -> pl.LazyFrame:
         """Rows by period from short to long, inside a period by (symbol, timestamp).
 
         Every frame has symbol, period and timestamp, and all columns of the table unless `columns` chooses; a column
-        that a period lacks is null there. Symbols without rows give none. Raises StoreError for a table, period or
-        column that is not there.
+        that a period lacks is null there. Symbols without rows give none. `since` (inclusive) and `until` (exclusive)
+        bound `timestamp`, int64 ms UTC; files and row groups outside are not read. Raises StoreError for a table,
+        period or column that is not there.
         """
         entry = self.table(table)
         pick_columns(entry, table, columns or ())
         periods = self._parts(table, period)
         if not periods:
             raise StoreError(f"table {table!r} has no rows", "see: tftctl store status")
-        rows = pl.concat([scan_segments(self.storage, entry.of(name), entry.columns, symbols) for name in periods])
+        within = Range(symbols, since, until)
+        rows = pl.concat([scan_segments(self.storage, entry.of(name), entry.columns, within) for name in periods])
         return rows if columns is None else rows.select(with_key(columns))
 
     def table(self, name: str) -> Table:

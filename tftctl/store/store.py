@@ -108,10 +108,11 @@ class Store:
             current = self.current()
         except StoreError:
             return False
-        if not os.access(self.root, os.W_OK):
+        if not current or not os.access(self.root, os.W_OK):
             return False
-        recent = [number for number in self.storage.manifests() if number <= current][-_CATALOGUED:]
-        return refresh_catalog(self.root, self.storage, {n: self.manifest_or_none(n) for n in recent}, current)
+        older = [number for number in self.storage.manifests() if number < current]
+        recent = [*older[1 - _CATALOGUED :], current]
+        return refresh_catalog(self.root, self.storage, recent, self.manifest_or_none)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

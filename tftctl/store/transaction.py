@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
 import polars as pl
 
 from tftctl.core.errors import StoreError
 from tftctl.core.times import iso, now_ms
-from tftctl.store.changes import really_changed, replaced_part
+from tftctl.store.adoption import check_columns, check_place, check_runs
+from tftctl.store.changes import Change, putting, removing
 from tftctl.store.compaction import compact, is_due, untouched
 from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, match
 from tftctl.store.layout import manifest_name
 from tftctl.store.manifest import Manifest, Segment, Table, encode
-from tftctl.store.scan import scan_segments
+from tftctl.store.scan import rows_at
 from tftctl.store.segments import part_of, write_segments
 from tftctl.store.snapshot import Snapshot
 from tftctl.store.storage import Storage, writing
@@ -27,12 +28,13 @@ from tftctl.store.writer import Place
 class Transaction:
     """Made by `Store.write`, which holds the writer's lock around it. Without `commit` nothing changes.
 
-    `base` is the snapshot that it starts from; `committed` whether it has made a new one.
+    `base` is the snapshot that it starts from; `committed` whether it has made a new one; `storage` where processes
+    that help it write their files.
     """
 
     def __init__(self, storage: Storage, base: Snapshot, why: str) -> None:
         self.base = base
-        self._storage = storage
+        self.storage = storage
         self._why = why
         self._tables: dict[str, Table] = dict(base.manifest.tables)
         self._created: list[str] = []
@@ -53,30 +55,28 @@ class Transaction:
             self.drop(table, period)
             return 0
         segments = self._write(place, chain([first], coming))
-        entry = self._tables.get(table, Table())
-        part = part_of(column_types(conform(first, period, str(place))), segments)
-        if not untouched(part, entry.parts.get(period)):
-            self._tables[table] = entry.with_part(period, part, segments)
-        return part.rows
+        return self._put(place, column_types(conform(first, period, str(place))), segments)
 
     def adopt(self, table: str, period: str, columns: Mapping[str, str], runs: Sequence[Sequence[Segment]]) -> int:
         """Make segments that `SegmentSink` wrote, perhaps elsewhere, all rows of a period; return their number.
 
         Each run holds consecutive symbols, and the runs follow each other in the order of the symbols. From here on
         their files are this transaction's: it deletes them when it does not need them. Equal rows leave the period as
-        it is. Raises StoreError for runs out of order.
+        it is. Raises StoreError for runs out of order, other columns, and segments of another table or period.
         """
         self._check_open()
-        segments = [self._note(segment) for run in runs for segment in run]
+        place = Place(table, period)
+        segments = [segment for run in runs for segment in run]
+        for segment in segments:
+            check_place(segment, place)
+            self._note(segment)
         if not segments:
             self.drop(table, period)
             return 0
-        _check_runs(f"{table} {period}", [run for run in runs if run])
-        entry = self._tables.get(table, Table())
-        part = part_of(columns, segments)
-        if not untouched(part, entry.parts.get(period)):
-            self._tables[table] = entry.with_part(period, part, segments)
-        return part.rows
+        check_runs(runs, place)
+        for segment in segments:
+            check_columns(self.storage, segment, columns, place)
+        return self._put(place, columns, segments)
 
     def upsert(self, table: str, period: str, frame: pl.DataFrame) -> None:
         """Add rows, in any order, or put them in the place of rows of the same key (a whole row each time).
@@ -96,13 +96,9 @@ class Transaction:
         part = entry.parts[period]
         columns = {**part.columns, **column_types(frame), **part.columns}
         frame = match(frame, columns, str(place))
-        stored = match(self._stored(entry, period, frame), columns, str(place))
-        changed = really_changed(frame, stored)
-        if changed.is_empty():
-            return
-        removed = stored.join(changed.select(SORT_KEY), on=SORT_KEY, how="semi")
-        segments = [*entry.of(period), *self._write(place, [changed])]
-        self._tables[table] = entry.with_part(period, replaced_part(part, columns, removed, changed), segments)
+        stored = rows_at(self.storage, entry.of(period), part.columns, frame)
+        change = putting(frame, match(stored, columns, str(place)))
+        self._change(place, change, change.added, columns)
 
     def delete(self, table: str, period: str, keys: pl.DataFrame) -> None:
         """Remove the rows whose symbol and timestamp `keys` lists; keys without a row change nothing."""
@@ -112,14 +108,11 @@ class Transaction:
             return
         place = Place(table, period, "tombstone", self._next_sequence(table, period))
         keys = conform(keys.select(SORT_KEY).unique(), period, str(place))
-        part = entry.parts[period]
-        removed = self._stored(entry, period, keys)
-        if removed.is_empty():
+        if keys.is_empty():
             return
-        segments = [*entry.of(period), *self._write(place, [removed.select(SORT_KEY)])]
-        self._tables[table] = entry.with_part(
-            period, replaced_part(part, part.columns, removed, removed.clear()), segments
-        )
+        columns = entry.parts[period].columns
+        change = removing(rows_at(self.storage, entry.of(period), columns, keys))
+        self._change(place, change, change.removed.select(SORT_KEY), columns)
 
     def drop(self, table: str, period: str | None = None) -> None:
         """Remove a table with its description, or one period of it. What is not there is no error."""
@@ -147,7 +140,7 @@ class Transaction:
     def pending(self) -> Snapshot:
         """The state that `commit` would make, for reading back what this transaction has written."""
         base = self.base.manifest
-        return Snapshot(self._storage, Manifest(base.number, base.parent, base.created, base.why, dict(self._tables)))
+        return Snapshot(self.storage, Manifest(base.number, base.parent, base.created, base.why, dict(self._tables)))
 
     def commit(self) -> int:
         """Make all changes visible at once and return the new snapshot's number; the base's when nothing changed."""
@@ -173,25 +166,25 @@ class Transaction:
     def _is_current(self, number: int) -> bool:
         """False also where the disk does not tell: a failed commit may have taken effect, and then needs its files."""
         try:
-            return (self._storage.current() or 0) == number
+            return (self.storage.current() or 0) == number
         except (OSError, ValueError):
             return False
 
     def _swap(self) -> Manifest:
-        with writing(self._storage.staging):
+        with writing(self.storage.staging):
             if not self._is_current(self.base.number):
                 raise StoreError("another writer has changed the store meanwhile", "run the command again")
             number = self._clear_debris() + 1
             manifest = Manifest(number, self.base.number, iso(now_ms()), self._why, self._tables)
-            self._storage.commit_manifest(number, encode(manifest))
+            self.storage.commit_manifest(number, encode(manifest))
         return manifest
 
     def _clear_debris(self) -> int:
         """Remove manifests that no `CURRENT` ever named for long; return the highest number in use until now."""
-        numbers = [self.base.number, *self._storage.manifests()]
+        numbers = [self.base.number, *self.storage.manifests()]
         for number in numbers:
             if number > self.base.number:
-                self._storage.delete(manifest_name(number))
+                self.storage.delete(manifest_name(number))
         return max(numbers)
 
     def _compact(self) -> None:
@@ -202,21 +195,32 @@ class Transaction:
 
     def _compact_part(self, name: str, period: str) -> None:
         entry = self._tables[name]
-        segments = [self._note(segment) for segment in compact(self._storage, name, entry, period)]
+        segments = [self._note(segment) for segment in compact(self.storage, name, entry, period)]
         self._tables[name] = entry.with_part(period, entry.parts[period], segments)
 
+    def _put(self, place: Place, columns: Mapping[str, str], segments: list[Segment]) -> int:
+        """Let base segments be all rows of a period, unless it holds the same already; return their number."""
+        entry = self._tables.get(place.table, Table())
+        part = part_of(columns, segments)
+        if not untouched(part, entry.parts.get(place.period)):
+            self._tables[place.table] = entry.with_part(place.period, part, segments)
+        return part.rows
+
+    def _change(self, place: Place, change: Change, rows: pl.DataFrame, columns: Mapping[str, str]) -> None:
+        """Write `rows` as a segment that makes the change; none when there is nothing to change."""
+        if rows.is_empty():
+            return
+        entry = self._tables[place.table]
+        part = change.applied_to(entry.parts[place.period], columns)
+        segments = [*entry.of(place.period), *self._write(place, [rows])]
+        self._tables[place.table] = entry.with_part(place.period, part, segments)
+
     def _write(self, place: Place, frames: Iterable[pl.DataFrame]) -> list[Segment]:
-        return [self._note(segment) for segment in write_segments(self._storage, place, frames)]
+        return [self._note(segment) for segment in write_segments(self.storage, place, frames)]
 
     def _note(self, segment: Segment) -> Segment:
         self._created.append(segment.path)
         return segment
-
-    def _stored(self, entry: Table, period: str, keys: pl.DataFrame) -> pl.DataFrame:
-        """The stored rows that have one of these keys, sorted, with the columns of their period."""
-        symbols = keys.get_column("symbol").unique().to_list()
-        rows = scan_segments(self._storage, entry.of(period), entry.parts[period].columns, symbols)
-        return rows.join(keys.lazy().select(SORT_KEY), on=SORT_KEY, how="semi").sort(SORT_KEY).collect()
 
     def _next_sequence(self, table: str, period: str) -> int:
         return 1 + max((item.sequence for item in self._tables.get(table, Table()).of(period)), default=0)
@@ -224,22 +228,11 @@ class Transaction:
     def _remove(self, paths: Iterable[str]) -> None:
         for path in paths:
             with suppress(OSError):  # what stays is unreachable, and gc removes it
-                self._storage.delete(path)
+                self.storage.delete(path)
 
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("this transaction is over", "begin another with Store.write")
-
-
-def _check_runs(where: str, runs: Sequence[Sequence[Segment]]) -> None:
-    """Raise StoreError unless each run's symbols come after those of the run before it."""
-    spans = [sorted({symbol for segment in run for symbol in segment.groups}) for run in runs]
-    spans = [span for span in spans if span]
-    for before, after in pairwise(spans):
-        if before[-1] >= after[0]:
-            raise StoreError(
-                f"{where}: {after[0]} comes in two runs of segments, or out of order", "nothing was changed"
-            )
 
 
 def _check_types(tables: Mapping[str, Table]) -> None:

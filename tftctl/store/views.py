@@ -37,24 +37,36 @@ def quoted(name: str) -> str:
 
 
 def _period_sql(storage: Storage, segments: list[Segment]) -> str:
-    base = [segment for segment in segments if segment.kind == "base"]
+    base = f"SELECT * FROM {_files(storage, [item for item in segments if item.kind == 'base'])}"
     changes = [segment for segment in segments if segment.kind != "base"]
-    rows = f"SELECT * FROM {_files(storage, base)}"
     if not changes:
-        return rows
-    union = "\nUNION ALL BY NAME\n".join(_change(storage, segment) for segment in changes)
-    latest = f"SELECT * FROM (\n{union}\n) QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY _sequence DESC) = 1"
+        return base
     return (
-        f"({rows} ANTI JOIN (SELECT {_KEY} FROM ({latest})) USING ({_KEY})\nUNION ALL BY NAME\n"
-        f"SELECT * EXCLUDE (_sequence, _deleted) FROM ({latest}) WHERE NOT _deleted)"
+        f"SELECT * FROM (WITH latest AS NOT MATERIALIZED (\n{_latest_sql(storage, changes)}\n)\n"
+        f"{base} ANTI JOIN latest USING ({_KEY})\nUNION ALL BY NAME\n"
+        "SELECT * EXCLUDE (_file, _sequence, _deleted) FROM latest WHERE NOT _deleted)"
     )
 
 
-def _change(storage: Storage, segment: Segment) -> str:
-    deleted = "true" if segment.kind == "tombstone" else "false"
-    return f"SELECT *, {segment.sequence} AS _sequence, {deleted} AS _deleted FROM {_files(storage, [segment])}"
+def _latest_sql(storage: Storage, changes: list[Segment]) -> str:
+    """The last change of each key. All files in one read: DuckDB takes a millisecond to open each read."""
+    marks = ", ".join(
+        f"({_text(storage.locate(item.path))}, {item.sequence}, {'true' if item.kind == 'tombstone' else 'false'})"
+        for item in changes
+    )
+    files = _files(storage, changes, ", filename = '_file'")
+    return (
+        f"SELECT * FROM {files}\n"
+        f"JOIN (VALUES {marks}) AS marks(_file, _sequence, _deleted) USING (_file)\n"
+        f"QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY _sequence DESC) = 1"
+    )
 
 
-def _files(storage: Storage, segments: Iterable[Segment]) -> str:
-    paths = ", ".join("'" + storage.locate(item.path).replace("'", "''") + "'" for item in segments)
-    return f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+def _files(storage: Storage, segments: Iterable[Segment], more: str = "") -> str:
+    paths = ", ".join(_text(storage.locate(item.path)) for item in segments)
+    return f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true{more})"
+
+
+def _text(text: str) -> str:
+    """An SQL string."""
+    return "'" + text.replace("'", "''") + "'"

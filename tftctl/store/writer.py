@@ -25,6 +25,8 @@ from tftctl.store.rowhash import RowHash, hash_rows, total
 from tftctl.store.storage import Storage, writing
 
 ROW_GROUP_ROWS = 20_480
+# of a page that holds no wanted row a reader decodes nothing: 8,192 rows of a Float32 column
+PAGE_BYTES = 32_768
 _PERIOD = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -122,7 +124,12 @@ class SegmentWriter:
             self._sink = _Sink(self._temporary)
             try:
                 self._parquet = pq.ParquetWriter(
-                    self._sink, schema, compression="zstd", compression_level=1, use_dictionary=texts
+                    self._sink,
+                    schema,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=texts,
+                    data_page_size=PAGE_BYTES,
                 )
             except BaseException:
                 self._drop_file()

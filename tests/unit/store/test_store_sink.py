@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import polars as pl
@@ -60,6 +61,60 @@ def test_runs_that_overlap_are_refused_and_removed(tmp_path: Path) -> None:
         change.adopt("numbers", "1h", first.columns, [first.segments, second.segments])
     assert store.current() == 0
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (rows("BBB", 5).with_columns(y=pl.lit(1.0)), "are not those of the first run: y"),
+        (rows("BBB", 5).cast({"x": pl.Float32}), "are not those of the first run: x"),
+        (rows("BBB", 5).drop("x"), "are not those of the first run: x"),
+    ],
+)
+def test_runs_with_other_columns_are_refused_and_removed(tmp_path: Path, second: pl.DataFrame, message: str) -> None:
+    """The files are asked, not the callers."""
+    store = Store(tmp_path)
+    first, other = sink_of(store, rows("AAA", 5)), sink_of(store, second)
+    with pytest.raises(StoreError, match=message) as refused, store.write("test") as change:
+        change.adopt("numbers", "1h", first.columns, [first.segments, other.segments])
+    assert "\n" not in refused.value.message
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_segments_of_another_place_are_refused_and_left_alone(tmp_path: Path) -> None:
+    """A file of the current snapshot must not go because somebody handed it over by mistake."""
+    store = Store(tmp_path)
+    with store.write("test") as change:
+        change.replace("bars", "1h", rows("AAA", 5))
+        change.commit()
+    with store.read() as snapshot:
+        owned = snapshot.manifest.tables["bars"].segments
+    for table, period in (("numbers", "1h"), ("bars", "4h")):
+        with pytest.raises(StoreError, match="does not belong there"), store.write("test") as change:
+            change.adopt(table, period, {}, [owned])
+    with store.write("kept as it is") as change:
+        change.adopt("bars", "1h", change.base.columns("bars"), [owned])
+        assert change.commit() == 1
+    with store.read() as snapshot:
+        assert snapshot.scan("bars").collect().height == 5
+
+
+def test_a_run_whose_file_is_gone_is_one_line(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    sink = sink_of(store, rows("AAA", 5))
+    store.storage.delete(sink.segments[0].path)
+    with pytest.raises(StoreError, match="cannot be read") as refused, store.write("test") as change:
+        change.adopt("numbers", "1h", sink.columns, [sink.segments])
+    assert "\n" not in refused.value.message
+
+
+def test_segments_and_pending_snapshots_travel_between_processes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    sink = sink_of(store, rows("AAA", 5))
+    with store.write("test") as change:
+        change.adopt("numbers", "1h", sink.columns, [pickle.loads(pickle.dumps(sink.segments))])
+        copy = pickle.loads(pickle.dumps(change.pending()))
+        assert copy.scan("numbers", "1h").collect().height == 5
 
 
 def test_an_abandoned_sink_leaves_no_file(tmp_path: Path) -> None:
