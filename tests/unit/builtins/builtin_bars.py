@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tftctl import testing
+from tftctl.core.calendars import open_calendar
 from tftctl.core.config.features import IndicatorEntry, TargetEntry
+from tftctl.features.bars import prepare_bars
 from tftctl.features.definitions import IndicatorInstance, TargetInstance, resolve_indicators, resolve_targets
 from tftctl.features.engine import compute_features
 from tftctl.features.labels import compute_labels
@@ -61,10 +64,32 @@ def real_days(shared_data: Path, symbol: str, size: int) -> pl.DataFrame:
     return frame(*(bars[name].to_numpy() for name in (*PRICES, "volume")), step=DAY)
 
 
+def real_hours(shared_data: Path, symbol: str, start: int, size: int) -> pl.DataFrame:
+    """Hourly bars of a real market from row `start` on, with its holes filled or breaking segments."""
+    bars = pl.read_parquet(shared_data / "crypto" / "1h" / f"{symbol}.parquet").slice(start, size)
+    keyed = bars.select(*PRICES, "volume").with_columns(
+        symbol=pl.lit(symbol), period=pl.lit("1h"), timestamp=bars["timestamp"], available_at=bars["timestamp"] + HOUR
+    )
+    return prepare_bars(keyed, open_calendar("24x7"), max_fill_bars=3)
+
+
 def builtin_names(kind: str) -> list[str]:
     """What the package itself brings; guests may be installed beside it."""
     registry = load_registry()
     return [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+
+
+def family_names(kind: str, *modules: str) -> list[str]:
+    """Built-in records of these modules."""
+    registry = load_registry()
+    plugins = {f"builtins.{kind}s.{module}" for module in modules}
+    return [name for name in registry.names(kind) if registry.find(kind, name).plugin in plugins]
+
+
+def findings(name: str, **params: Any) -> list[str]:
+    """What `tftctl.testing` says of an indicator with these parameters."""
+    instance = indicator(name, **params)
+    return [str(finding) for finding in testing.check_indicator(instance.record, instance.params)]
 
 
 def indicator(name: str, **params: Any) -> IndicatorInstance:
