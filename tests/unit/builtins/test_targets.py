@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from builtin_bars import builtin_names, flat_bars, labels, random_bars, real_days, target, then
+from builtin_bars import builtin_names, family_names, flat_bars, labels, random_bars, real_days, target, then
+from label_loops import agree, every_row, holes, past_volatility, random_holes
 
 from tftctl.api import LabelSpan
 from tftctl.features.labels import compute_labels
@@ -18,26 +18,19 @@ NAMES = [
     "target_logreturn", "target_binarytrend", "target_logsharpe_ratio", "target_realized_vol", "target_max_drawdown",
     "target_drawdown_prob",
 ]  # fmt: skip
+EVERY = builtin_names("target")
 
 
 def naive(name: str, bars: pl.DataFrame, h: int, per_year: int) -> list[float | None]:
     """L1 and L3, one row at a time."""
-    close, filled = bars["close"].to_list(), bars["is_filled"].to_list()
-    segment = bars["segment"].to_list()
-    return [naive_label(name, close, filled, segment, t, h, per_year) for t in range(len(close))]
+    return every_row(bars, h, lambda rows, t, h: naive_label(name, rows.close, t, h, per_year))
 
 
-def naive_label(
-    name: str, close: list[float], filled: list[bool], segment: list[int], t: int, h: int, per_year: int
-) -> float | None:
+def naive_label(name: str, close: list[float], t: int, h: int, per_year: int) -> float | None:
     """The label of bar t."""
-    if t + h >= len(close) or segment[t + h] != segment[t] or filled[t] or filled[t + h]:
-        return None
-    if sum(filled[t + 1 : t + h + 1]) / h > 0.1:
-        return None
     path = [math.log(value) for value in close[t : t + h + 1]]
     ahead = path[-1] - path[0]
-    volatility = past_volatility(close, segment, t)
+    volatility = past_volatility(close, t)
     fall = max(max(path[: i + 1]) - path[i] for i in range(h + 1))
     match name:
         case "target_logreturn":
@@ -55,36 +48,11 @@ def naive_label(
     raise AssertionError(name)
 
 
-def past_volatility(close: list[float], segment: list[int], t: int) -> float | None:
-    """L2: standard deviation of 100 log returns, null where it is missing or 0."""
-    if t < 100 or segment[t - 100] != segment[t]:
-        return None
-    returns = [math.log(close[i] / close[i - 1]) for i in range(t - 99, t + 1)]
-    deviation = statistics.stdev(returns)
-    return deviation if deviation > 0 and any(returns) else None
-
-
-def agree(found: np.ndarray, expected: list[float | None]) -> None:
-    """The same numbers, null in the same rows."""
-    wanted = np.array([math.nan if value is None else value for value in expected])
-    np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-12)
-
-
-def holes(bars: pl.DataFrame, filled: list[int], breaks: list[int]) -> pl.DataFrame:
-    """Make some bars filled ones (flat at the close before) and others the first of a new segment."""
-    close = bars["close"].to_numpy().copy()
-    for t in sorted(filled):
-        close[t] = close[t - 1]
-    return bars.with_columns(
-        close=pl.Series(close),
-        is_filled=pl.Series(np.isin(np.arange(bars.height), filled)),
-        segment=pl.Series(np.isin(np.arange(bars.height), breaks).cumsum().astype(np.int32)),
-    )
-
-
-def test_these_are_all_built_in_targets() -> None:
-    """The lists of this file are complete."""
-    assert builtin_names("target") == sorted(NAMES)
+def test_every_target_is_held_against_a_loop() -> None:
+    """The lists of the files of tests are complete: here returns and risk, beside it the other families."""
+    elsewhere = family_names("target", "trend", "breakout", "volatility", "outliers", "barriers")
+    assert sorted(NAMES) == family_names("target", "returns", "risk")
+    assert sorted([*NAMES, *elsewhere]) == EVERY
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,15 +68,13 @@ def test_real_days_against_a_loop(shared_data: Path, name: str, horizon: int | N
 @pytest.mark.parametrize("horizon", [1, 10, 24])
 def test_filled_bars_and_breaks_against_a_loop(name: str, horizon: int) -> None:
     """L1: filled ends, horizons over a break, too many filled bars."""
-    rng = np.random.default_rng(5)
-    filled = [*rng.choice(np.arange(3, 580), 25, replace=False).tolist(), 400, 401, 402]
-    bars = holes(random_bars(600, seed=2), filled, [150, 151, 320])
+    bars = holes(random_bars(600, seed=2), *random_holes())
     found = labels(bars, name, horizon=horizon)
     agree(found, naive(name, bars, horizon, 8760))
     assert 50 < np.isnan(found).sum() < 590
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_last_rows_have_no_label(name: str) -> None:
     """L1: what has not happened is null; the row before has its label."""
     h = target(name).horizon["1h"]
@@ -117,7 +83,7 @@ def test_last_rows_have_no_label(name: str) -> None:
     assert not np.isnan(found[-h - 1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_series_no_longer_than_the_horizon_has_no_label(name: str) -> None:
     """L1 for the shortest series."""
     h = target(name).horizon["1h"]
@@ -147,9 +113,10 @@ def test_label_end_is_when_the_last_bar_of_the_horizon_is_complete() -> None:
 
 
 def test_default_horizons() -> None:
-    """L2: 24 hours and 5 days; one bar for the return, its sign and its ratio."""
+    """L2: 24 hours and 5 days; one bar for the return, its sign and ratio, and outliers."""
     one_bar = {"target_logreturn", "target_binarytrend", "target_logsharpe_ratio"}
-    for name in NAMES:
+    one_bar |= {"target_return_outlier_lower_10", "target_return_outlier_upper_90"}
+    for name in EVERY:
         expected = {"1h": 1, "1d": 1} if name in one_bar else {"1h": 24, "1d": 5}
         assert target(name).horizon == expected, name
 
@@ -180,15 +147,15 @@ def test_drawdown_threshold_scales_with_its_parameter() -> None:
     """L3: k in units of vol sqrt(h), against the loop."""
     bars = random_bars(400)
     deepest = naive("target_max_drawdown", bars, 24, 8760)
-    close, segment = bars["close"].to_list(), bars["segment"].to_list()
+    close = bars["close"].to_list()
     found = labels(bars, "target_drawdown_prob", k=1.7)
     for t in range(100, 376):
-        limit = 1.7 * past_volatility(close, segment, t) * math.sqrt(24)
+        limit = 1.7 * past_volatility(close, t) * math.sqrt(24)
         assert found[t] == (deepest[t] >= limit)
     assert 0 < found[100:376].sum() < 276
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_bars_after_the_horizon_change_no_bit(name: str) -> None:
     """A2: the label of row t is a function of the bars up to t+h."""
     bars = random_bars(300)
@@ -199,7 +166,7 @@ def test_bars_after_the_horizon_change_no_bit(name: str) -> None:
     np.testing.assert_array_equal(found[: cut - h], alone[: cut - h])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_bars_before_the_yardstick_change_nothing(name: str) -> None:
     """A2: the declared lookback is all that a label reads of the past."""
     bars, t = random_bars(400), 250

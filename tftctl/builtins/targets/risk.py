@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tftctl.api import LabelSpan, Params, Target, Yardstick, hookimpl
 from tftctl.builtins.targets.returns import close_yardstick, past_volatility, volatility_yardstick
+from tftctl.builtins.targets.windows import HORIZON, ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,23 +17,11 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-HORIZON = {"1h": 24, "4h": 6, "1d": 5}
-
 
 class DrawdownParams(Params):
     """Threshold in past volatilities over the horizon."""
 
     k: Annotated[float, Field(gt=0)] = 1.0
-
-
-def ahead(values: Array, step: int) -> Array:
-    """values[t + step]; NaN past the end."""
-    import numpy as np
-
-    shifted = np.full(values.size, np.nan)
-    if values.size > step:
-        shifted[: values.size - step] = values[step:]
-    return shifted
 
 
 def realized_vol_label(columns: Mapping[str, Array], params: Params, span: LabelSpan) -> Array:
