@@ -42,8 +42,17 @@ __all__ = [
 
 ENTRY_POINT_GROUP = "tftctl"
 BUILTINS = (
-    "tftctl.builtins.indicators.trend",
+    "tftctl.builtins.indicators.averages",
+    "tftctl.builtins.indicators.macd",
+    "tftctl.builtins.indicators.directional",
+    "tftctl.builtins.indicators.channels",
+    "tftctl.builtins.indicators.ichimoku",
+    "tftctl.builtins.indicators.stops",
+    "tftctl.builtins.indicators.regression",
+    "tftctl.builtins.indicators.heikin_ashi",
     "tftctl.builtins.indicators.momentum",
+    "tftctl.builtins.indicators.oscillators",
+    "tftctl.builtins.indicators.money_flow",
     "tftctl.builtins.indicators.volatility",
     "tftctl.builtins.indicators.range_volatility",
     "tftctl.builtins.indicators.ranges",

@@ -31,9 +31,6 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("name", "params", "columns", "reference"),
     [
-        ("sma", {}, ["sma"], lambda h, lo, c, v: [talib.SMA(c, 20)]),
-        ("sma", {"period": 7}, ["sma_7"], lambda h, lo, c, v: [talib.SMA(c, 7)]),
-        ("ema", {}, ["ema"], lambda h, lo, c, v: [talib.EMA(c, 20)]),
         ("rsi", {}, ["rsi"], lambda h, lo, c, v: [talib.RSI(c, 14)]),
         ("rsi", {"period": 28}, ["rsi_28"], lambda h, lo, c, v: [talib.RSI(c, 28)]),
         ("macd", {}, ["macd", "macd_signal", "macd_hist"], lambda h, lo, c, v: talib.MACD(c, 12, 26, 9)),
