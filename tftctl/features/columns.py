@@ -19,7 +19,10 @@ INPUT_ROLES = frozenset({"own", "normalised", "context", "macro", "extra", "know
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the fused table. `source` is the feature or series it was made from."""
+    """One column of the fused table. `source` is the feature or series it was made from.
+
+    `dtype` is the stored type: Float64 for running totals, which Float32 would round away (F2).
+    """
 
     name: str
     role: Role
@@ -27,6 +30,7 @@ class Column:
     source: str
     context_period: str | None = None
     summary: str = ""
+    dtype: Literal["Float32", "Float64"] = "Float32"
 
     @property
     def is_input(self) -> bool:
@@ -67,9 +71,9 @@ def fused_columns(own: Sequence[Column], config: FeaturesConfig, series: Sequenc
                     f"configs/features.yaml: context_features: there is no column {name!r}",
                     choices(name, by_name, "columns"),
                 )
-            made.append(
-                Column(context_column(name, q), "context", by_name[name].scale, name, q, f"{name} of the last {q} bar")
-            )
+            text = f"{name} of the last {q} bar"
+            seen = by_name[name]
+            made.append(Column(context_column(name, q), "context", seen.scale, name, q, text, seen.dtype))
         made.append(Column(age_column(q), "age", "free", q, q, f"hours since the last {q} bar was complete"))
     for name in series:
         made.append(Column(name, "macro", "free", name, None, f"last published value of {name}"))
@@ -89,6 +93,11 @@ def context_periods(config: FeaturesConfig) -> list[str]:
 def describe_columns(columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
     """The `columns` entry of the fused table's meta."""
     return {column.name: {k: v for k, v in asdict(column).items() if k != "name"} for column in columns}
+
+
+def wide_columns(columns: Sequence[Column]) -> frozenset[str]:
+    """Names of the columns that are stored in Float64."""
+    return frozenset(column.name for column in columns if column.dtype == "Float64")
 
 
 def describe_targets(targets: Sequence[TargetInstance]) -> dict[str, dict[str, Any]]:
@@ -116,6 +125,7 @@ def _indicator_columns(instances: Sequence[IndicatorInstance]) -> list[Column]:
             instance.record.name,
             None,
             instance.record.summary,
+            "Float64" if feature.settle < 0 and scales[instance.record.name, feature.output] != "free" else "Float32",
         )
         for instance in instances
         for feature in instance.features

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tftctl.core.config.features import FeaturesConfig, IndicatorEntry, TargetEntry
 from tftctl.core.errors import ConfigError, PluginError
 from tftctl.core.names import parameter_suffix
-from tftctl.core.records import Indicator, Output, Params, Target
+from tftctl.core.records import Indicator, LabelSpan, Output, Params, Target
 from tftctl.plugins import Registry
 
 ENGINE_REVISION = 1
@@ -45,6 +45,19 @@ class IndicatorInstance:
         """Bar columns that it reads."""
         return self.record.inputs(self.params)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that it makes."""
+        return tuple(feature.column for feature in self.features)
+
+    @property
+    def memory(self) -> int | None:
+        """Bars before a bar that its values still know; None for all of the segment."""
+        settles = [feature.settle for feature in self.features]
+        if min(settles) < 0:
+            return None
+        return max(*settles, *(feature.first_valid for feature in self.features))
+
 
 @dataclass(frozen=True, slots=True)
 class TargetInstance:
@@ -55,6 +68,14 @@ class TargetInstance:
     column: str
     horizon: dict[str, int]
     fingerprint: str
+
+    def span(self, period: str, bars_per_year: int) -> tuple[int, int] | None:
+        """Bars read before the row itself by the yardstick, and after it; None where it has no horizon."""
+        horizon = self.horizon.get(period)
+        if horizon is None:
+            return None
+        yardstick = self.record.yardstick(self.params, LabelSpan(period, horizon, bars_per_year))
+        return (0 if yardstick is None else yardstick.lookback - 1), horizon
 
 
 def resolve_indicators(entries: Iterable[IndicatorEntry], registry: Registry) -> list[IndicatorInstance]:

@@ -1,65 +1,107 @@
-"""Causal rolling normalisation (SEMANTICS T4, F2): z-score and min-max by the bars before the current one."""
+"""Causal rolling normalisation by the bars before the current one (SEMANTICS T4, F2)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import polars as pl
 
-from tftctl.core.config.features import Normaliser
+from tftctl.core.config.features import Normaliser, NormaliserName
+from tftctl.features.rolling import RollingColumns, sampled
 
-SUFFIXES = {"zscore": "_zscore", "minmax": "_minmax"}
+SUFFIXES: dict[NormaliserName, str] = {"zscore": "_zscore", "minmax": "_minmax", "robust": "_robust"}
+MAD_TO_DEVIATION = 1.4826  # of a normal distribution
+
+# samples, window -> centre and scale of the `window` samples that end at each one, NaN before
+Statistics = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+def normalised_name(name: str, method: NormaliserName) -> str:
+    """`rsi`, `zscore` -> `rsi_zscore`."""
+    return name + SUFFIXES[method]
+
+
+def normalisers(config: Mapping[NormaliserName, Normaliser], period: str) -> list[RollingColumns]:
+    """One per normalised column. A period without a window gives null."""
+    return [
+        _rolling(name, method, settings.window.get(period), settings.clip)
+        for method, settings in config.items()
+        for name in settings.columns
+    ]
 
 
 def normalise_columns(
-    frame: pl.DataFrame, config: Mapping[Literal["zscore", "minmax"], Normaliser], period: str
+    frame: pl.DataFrame, config: Mapping[NormaliserName, Normaliser], period: str
 ) -> dict[str, pl.Series]:
     """Normalised columns of one group, by name (`rsi_zscore`).
 
     `frame` holds is_filled and the columns to normalise, Float64, in order of time. The statistics are those of
     the last W valid values of real bars before the current one, also across segments; null until there are W.
-    A period without a window gives null.
     """
-    real = ~frame["is_filled"].to_numpy()
     made: dict[str, pl.Series] = {}
-    for method, settings in config.items():
-        for name in settings.columns:
-            made[name + SUFFIXES[method]] = _normalise(frame[name], real, method, settings, period)
+    for rolling in normalisers(config, period):
+        made |= rolling.compute(frame)
     return made
 
 
-def _normalise(column: pl.Series, real: np.ndarray, method: str, settings: Normaliser, period: str) -> pl.Series:
-    window = settings.window.get(period)
+def _rolling(name: str, method: NormaliserName, window: int | None, clip: float | None) -> RollingColumns:
+    column = normalised_name(name, method)
+    compute = partial(_normalised, name=name, column=column, method=method, window=window, clip=clip)
+    return RollingColumns((name,), (column,), window or 0, compute, [method, window, clip])
+
+
+def _normalised(
+    frame: pl.DataFrame, *, name: str, column: str, method: NormaliserName, window: int | None, clip: float | None
+) -> dict[str, pl.Series]:
     if window is None:
-        return pl.Series([None] * len(column), dtype=pl.Float64)
-    values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    sample = real & np.isfinite(values)
-    centre, scale = _statistics(values[sample], window, method)
+        return {column: pl.Series(column, [None] * frame.height, dtype=pl.Float64)}
+    sample = sampled(frame, name)
+    values = frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    centre, scale = (_before_each(part) for part in STATISTICS[method](values[sample], window))
     # a row's window ends with the last sample before it, whether or not the row itself is a sample
     before = np.cumsum(sample) - sample
+    scale = np.where(scale > 0, scale, np.nan)
     made = (values - centre[before]) / scale[before]
-    if settings.clip is not None:
-        made = np.clip(made, -settings.clip, settings.clip)
-    return pl.Series(made).fill_nan(None)
+    if clip is not None:
+        made = np.clip(made, -clip, clip)
+    return {column: pl.Series(column, made, nan_to_null=True)}
 
 
-def _statistics(samples: np.ndarray, window: int, method: str) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and scale of the `window` samples before position i, i = 0..n; NaN where undefined or 0."""
-    series = pl.Series(samples)
-    if method == "zscore":
-        centre, scale = _mean_and_deviation(series, window)
-    else:
-        centre = series.rolling_min(window)
-        scale = series.rolling_max(window) - centre
-    shifted = [np.concatenate(([np.nan], part.fill_null(float("nan")).to_numpy())) for part in (centre, scale)]
-    return shifted[0], np.where(shifted[1] > 0, shifted[1], np.nan)
+def _before_each(statistic: np.ndarray) -> np.ndarray:
+    """Of the samples before position i, i = 0..n."""
+    return np.concatenate(([np.nan], statistic))
 
 
-def _mean_and_deviation(series: pl.Series, window: int) -> tuple[pl.Series, pl.Series]:
+def _mean_and_deviation(samples: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Rolling mean and standard deviation (ddof 1); exactly 0 for a window of equal values."""
-    spread = series.rolling_max(window) - series.rolling_min(window)
-    deviation = series.rolling_std(window, ddof=1)
-    flat = spread == 0
-    return series.rolling_mean(window), deviation.zip_with(~flat, pl.Series([0.0]).new_from_index(0, len(series)))
+    series = pl.Series(samples)
+    flat = (series.rolling_max(window) == series.rolling_min(window)).fill_null(False).to_numpy()
+    deviation = np.where(flat, 0.0, _numbers(series.rolling_std(window, ddof=1)))
+    return _numbers(series.rolling_mean(window)), deviation
+
+
+def _low_and_range(samples: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    series = pl.Series(samples)
+    low = _numbers(series.rolling_min(window))
+    return low, _numbers(series.rolling_max(window)) - low
+
+
+def _median_and_deviation(samples: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rolling median, and the median absolute deviation in units of a normal distribution's standard deviation."""
+    from tftctl.features.order_statistics import rolling_median_mad
+
+    median, mad = rolling_median_mad(samples, window)
+    return median, MAD_TO_DEVIATION * mad
+
+
+STATISTICS: dict[NormaliserName, Statistics] = {
+    "zscore": _mean_and_deviation,
+    "minmax": _low_and_range,
+    "robust": _median_and_deviation,
+}
+
+
+def _numbers(series: pl.Series) -> np.ndarray:
+    return series.fill_null(float("nan")).to_numpy()

@@ -24,6 +24,9 @@ def _period(value: Any) -> str:
 PeriodName = Annotated[str, BeforeValidator(_period)]
 
 
+NormaliserName = Literal["zscore", "minmax", "robust"]
+
+
 class Strict(BaseModel):
     """Base of every configuration model: an unknown key is a problem."""
 
@@ -84,7 +87,7 @@ class FeaturesConfig(Strict):
     context: dict[PeriodName, list[PeriodName]] = {"1h": ["4h", "1d"], "4h": ["1d"]}
     context_features: list[str] = []
     max_stale: Annotated[int, Field(ge=0)] = 1
-    normalise: dict[Literal["zscore", "minmax"], Normaliser] = {}
+    normalise: dict[NormaliserName, Normaliser] = {}
     macro: dict[str, MacroSeries] = {}
 
     @field_validator("context")

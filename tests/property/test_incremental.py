@@ -1,0 +1,227 @@
+"""A build that goes on from an earlier one equals a build from nothing (SEMANTICS F8, A1)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tftctl.core.config.features import FeaturesConfig
+from tftctl.core.periods import period_ms
+from tftctl.features.build import BuildResult, build
+from tftctl.plugins import load_registry
+from tftctl.store import Store
+
+START = 1_614_556_800_000  # Monday 2021-03-01
+SIZES = {"1h": 2400, "4h": 600, "1d": 100}
+SYMBOLS = ("AAA", "BBB", "CCC")
+DEFINITION: dict[str, Any] = {
+    "indicators": ["log_return", "ema", "rsi", "obv", "macd", "return_skewness"],
+    "targets": ["target_logreturn", "target_max_drawdown", "target_drawdown_prob"],
+    "context_features": ["rsi", "close_zscore", "obv"],
+    "normalise": {
+        "zscore": {"window": {"1h": 90, "4h": 40, "1d": 12}, "columns": ["close", "obv"]},
+        "robust": {"window": {"1h": 50, "4h": 20, "1d": 12}, "columns": ["volume"]},
+    },
+}
+Market = dict[tuple[str, str], pl.DataFrame]
+
+
+def walk(symbol: str, period: str, size: int) -> pl.DataFrame:
+    """Bars of a random walk; more of them begin with the same ones."""
+    rng = np.random.default_rng([ord(symbol[0]), len(period), period_ms(period) // 3_600_000])
+    steps = rng.standard_normal((size, 4))
+    close = 30 * np.exp(np.cumsum(0.01 * steps[:, 0]))
+    opens = np.concatenate(([30.0], close[:-1]))
+    stamps = START + period_ms(period) * np.arange(size)
+    return pl.DataFrame(
+        {
+            "symbol": [symbol] * size,
+            "period": [period] * size,
+            "timestamp": stamps,
+            "available_at": stamps + period_ms(period),
+            "open": opens,
+            "high": np.maximum(opens, close) * np.exp(0.01 * np.abs(steps[:, 1])),
+            "low": np.minimum(opens, close) * np.exp(-0.01 * np.abs(steps[:, 2])),
+            "close": close,
+            "volume": np.exp(5 + steps[:, 3]),
+        }
+    )
+
+
+def market(symbols: tuple[str, ...] = SYMBOLS, days: int = 96) -> Market:
+    """Three periods of some symbols, with a short and a long hole in the hours."""
+    made = {}
+    for symbol in symbols:
+        for period in SIZES:
+            bars = walk(symbol, period, days * (24 * 3_600_000 // period_ms(period)))
+            gone = [700, 701, 1300, 1301, 1302, 1303, 1304, 1305] if period == "1h" else []
+            made[symbol, period] = bars.filter(~pl.int_range(bars.height).is_in(gone))
+    return made
+
+
+def write(store: Store, bars: Market) -> None:
+    """Bring the bars of a store to these: new and changed rows are patched, others removed."""
+    with store.write("bars") as change:
+        for period in SIZES:
+            rows = pl.concat([frame for (_, p), frame in bars.items() if p == period]).sort("symbol", "timestamp")
+            if change.base.has("bars"):
+                there = change.base.scan("bars", period).collect()
+                change.delete("bars", period, there.join(rows, on=["symbol", "timestamp"], how="anti"))
+                change.upsert("bars", period, rows)
+            else:
+                change.replace("bars", period, rows)
+        symbols = sorted({symbol for symbol, _ in bars})
+        entry = {"calendar": "24x7", "basis": "raw", "anchor": {}, "delay_ms": 0}
+        change.set_meta("bars", {"symbols": dict.fromkeys(symbols, entry), "extras": {}, "calendar_versions": {}})
+        change.commit()
+
+
+def make(store: Store, **changes: Any) -> BuildResult:
+    """One build."""
+    return build(store, FeaturesConfig.model_validate({**DEFINITION, **changes}), load_registry())
+
+
+def assert_equals_fresh(store: Store, bars: Market, **changes: Any) -> None:
+    """Keys, instants and flags are equal, values to one unit of Float32, nulls in the same places."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Store(Path(folder) / "store")
+        write(fresh, bars)
+        make(fresh, **changes)
+        with store.read() as mine, fresh.read() as theirs:
+            for table in ("features", "targets", "fused"):
+                assert mine.columns(table) == theirs.columns(table)
+                found, expected = mine.scan(table).collect(), theirs.scan(table).collect()
+                assert found.height == expected.height, table
+                for name, dtype in expected.schema.items():
+                    if dtype.is_float():
+                        left, right = (f[name].fill_null(float("nan")).to_numpy() for f in (found, expected))
+                        np.testing.assert_allclose(left, right, rtol=3e-7, atol=1e-12, err_msg=f"{table} {name}")
+                    else:
+                        assert found[name].equals(expected[name]), f"{table} {name}"
+
+
+def appended(bars: Market) -> Market:
+    """One more day of everything."""
+    return market(days=97)
+
+
+def corrected(bars: Market) -> Market:
+    """One hour in the middle of a segment, and a day."""
+    made = dict(bars)
+    for key, row in {("AAA", "1h"): 400, ("BBB", "1d"): 60}.items():
+        higher = pl.when(pl.int_range(pl.len()) == row).then(pl.col("close", "high") * 1.3)
+        made[key] = made[key].with_columns(higher.otherwise(pl.col("close", "high")))
+    return made
+
+
+def late_bar(bars: Market) -> Market:
+    """A bar turns up inside a hole that had been filled; another closes part of a long hole."""
+    whole = walk("AAA", "1h", 96 * 24)
+    found = pl.concat([bars["AAA", "1h"], whole[[700, 1303]]]).sort("timestamp")
+    return {**bars, ("AAA", "1h"): found}
+
+
+def cut_short(bars: Market) -> Market:
+    """The last hours of a symbol are gone again."""
+    return {**bars, ("CCC", "1h"): bars["CCC", "1h"].head(-5)}
+
+
+def hole(bars: Market) -> Market:
+    """Bars inside are gone: a new long hole, and a new short one."""
+    rows = bars["BBB", "4h"]
+    return {**bars, ("BBB", "4h"): rows.filter(~pl.int_range(rows.height).is_in([300, 301, 302, 303, 304, 420]))}
+
+
+def newcomer(bars: Market) -> Market:
+    """A symbol that is listed late."""
+    late = {(s, p): frame.tail(frame.height // 12) for (s, p), frame in market(("DDD",)).items()}
+    return {**bars, **late}
+
+
+def delisted(bars: Market) -> Market:
+    """A symbol is gone."""
+    return {key: frame for key, frame in bars.items() if key[0] != "BBB"}
+
+
+@pytest.mark.parametrize("change", [appended, corrected, late_bar, cut_short, hole, newcomer, delisted])
+def test_changed_bars(tmp_path: Path, change: Callable[[Market], Market]) -> None:
+    """F8: and a second build has nothing to do."""
+    store, bars = Store(tmp_path), market()
+    write(store, bars)
+    make(store)
+    bars = change(bars)
+    write(store, bars)
+    make(store)
+    assert_equals_fresh(store, bars)
+    assert make(store).snapshot == store.current()
+
+
+def test_one_change_after_the_other(tmp_path: Path) -> None:
+    """F8: what a patch left behind is as good a beginning as a full build."""
+    store, bars = Store(tmp_path), market(days=90)
+    write(store, bars)
+    make(store)
+    for days in (91, 92, 93):
+        bars = corrected(market(days=days))
+        write(store, bars)
+        make(store)
+    assert_equals_fresh(store, bars)
+
+
+def test_an_append_leaves_old_rows_alone(tmp_path: Path) -> None:
+    """F8: not a bit of an old feature or fused row; of the targets only those whose horizon was open."""
+    store, bars = Store(tmp_path), market()
+    write(store, bars)
+    make(store)
+    with store.read() as snapshot:
+        before = {table: snapshot.scan(table, "1h").collect() for table in ("features", "targets", "fused")}
+    write(store, appended(bars))
+    assert make(store).rows_computed == len(SYMBOLS) * (24 + 6 + 1)
+    with store.read() as snapshot:
+        for table, rows in before.items():
+            after = snapshot.scan(table, "1h").collect().join(rows, on=["symbol", "timestamp"], how="semi")
+            if table == "targets":
+                after, rows = (
+                    f.group_by("symbol", maintain_order=True).head(f.height // 3 - 24) for f in (after, rows)
+                )
+            assert after.equals(rows), table
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        ({"indicators": [*DEFINITION["indicators"], "adx"]}, {"adx", "plus_di", "minus_di"}),
+        ({"indicators": [n for n in DEFINITION["indicators"] if n != "ema"]}, set()),
+        (
+            {"normalise": {**DEFINITION["normalise"], "minmax": {"window": {"1h": 9}, "columns": ["rsi"]}}},
+            {"rsi_minmax"},
+        ),
+    ],
+)
+def test_changed_definitions_make_their_own_columns_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, stale: set[str]
+) -> None:
+    """F8: the others are copied; the result is that of a build from nothing."""
+    from tftctl.features import groups
+
+    store, bars = Store(tmp_path), market(days=20)
+    write(store, bars)
+    make(store)
+    computed: set[str] = set()
+    engine = groups.compute_features
+
+    def spying(rows: pl.DataFrame, instances: Any, *args: Any) -> pl.DataFrame:
+        computed.update(column for instance in instances for column in instance.columns)
+        return engine(rows, instances, *args)
+
+    monkeypatch.setattr(groups, "compute_features", spying)
+    make(store, **changes)
+    assert computed <= stale | {"rsi"}  # what a new rolling column is made from is computed to make it
+    monkeypatch.undo()
+    assert_equals_fresh(store, bars, **changes)

@@ -1,0 +1,184 @@
+"""One symbol's rows at all periods: what a plan asks for, computed once, bars to fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from tftctl.core.names import ROW_COLUMNS, age_column
+from tftctl.core.periods import DAY_MS, period_ms
+from tftctl.features.changes import BAR_HASH, bar_hashes
+from tftctl.features.columns import wide_columns
+from tftctl.features.fuse import Context, fuse_context, fuse_macro
+from tftctl.features.groups import stored
+from tftctl.features.layout import Layout
+from tftctl.features.plan import Affected, PeriodPlan, TablePlan, prepared_bars
+from tftctl.store import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Rows of one group for one table: all of them, or those that replace stored ones. `removed` are timestamps."""
+
+    table: str
+    period: str
+    frame: pl.DataFrame
+    removed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The plans of a build over one snapshot."""
+
+    snapshot: Snapshot
+    layout: Layout
+    plans: Mapping[str, PeriodPlan]
+
+    def rows_of(self, symbol: str) -> Iterator[Made]:
+        """Everything to write for a symbol, features and targets of all periods first, then fused rows."""
+        group = _Symbol(self, symbol)
+        mine = [plan for plan in self.plans.values() if symbol in plan.symbols]
+        for plan in mine:
+            yield from group.own(plan)
+        for plan in mine:
+            yield from group.fused(plan)
+
+
+@dataclass
+class _Symbol:
+    """One symbol under way; `made` holds feature rows of this build by period."""
+
+    work: Work
+    symbol: str
+    made: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def own(self, plan: PeriodPlan) -> Iterator[Made]:
+        features, targets = plan.tables["features"], plan.tables["targets"]
+        affected = plan.affected.get(self.symbol)
+        fresh = self.symbol in plan.fresh
+        if not (_needed(features, affected, fresh) or _needed(targets, affected, fresh)):
+            return
+        prepared = prepared_bars(self.work.snapshot, self.work.layout, plan.period, self.symbol)
+        removed = affected.change.removed if affected else ()
+        if _needed(features, affected, fresh):
+            frame = self._features(prepared, plan.period, features, affected, fresh)
+            self.made[plan.period] = frame
+            yield Made("features", plan.period, frame, removed)
+        if _needed(targets, affected, fresh):
+            start, stop = affected.labels if affected and targets.mode == "patch" else (0, prepared.height)
+            yield Made("targets", plan.period, stored(self.work.layout.recipe.labels(prepared, start, stop)), removed)
+
+    def fused(self, plan: PeriodPlan) -> Iterator[Made]:
+        table = plan.tables["fused"]
+        sources = [self.work.plans[q] for q in (plan.period, *self.work.layout.contexts(plan.period))]
+        affected = [source.affected[self.symbol] for source in sources if self.symbol in source.affected]
+        fresh = any(self.symbol in source.fresh for source in sources)
+        if table.mode == "keep":
+            return
+        if table.mode == "rewrite" or fresh:
+            yield Made("fused", plan.period, self._fuse(plan.period, self._current(plan.period)))
+        elif affected or plan.macro_changed:
+            yield self._patched(plan, affected)
+
+    def _patched(self, plan: PeriodPlan, affected: Sequence[Affected]) -> Made:
+        own = plan.affected.get(self.symbol)
+        removed = own.change.removed if own else ()
+        since = 0 if plan.macro_changed else min(entry.since_ms for entry in affected)
+        untils = [entry.until_ms for entry in affected]
+        until = None if None in untils else max((u for u in untils if u is not None), default=0)
+        rows = self._current(plan.period, since)
+        wanted = _between(affected, since, until) if not plan.macro_changed else pl.col("available_at") >= since
+        fused = self._fuse(plan.period, rows.filter(wanted))
+        if plan.macro_changed:
+            fused = fused.filter(self._macro_differs(plan.period, fused) | _touched(fused, affected, until))
+        return Made("fused", plan.period, fused, removed)
+
+    def _features(
+        self, prepared: pl.DataFrame, period: str, table: TablePlan, affected: Affected | None, fresh: bool
+    ) -> pl.DataFrame:
+        """Stored form of the feature rows: patched rows, all rows, or all rows with only stale columns computed."""
+        layout = self.work.layout
+        names = [column.name for column in layout.own]
+        start, stop, stale = 0, prepared.height, None
+        if affected and table.mode == "patch":
+            start, stop = affected.features
+        elif not affected and not fresh:
+            stale = set(table.stale)
+        rows = layout.recipe.features(prepared, start, stop, stale)
+        rows = rows.with_columns(bar_hashes(prepared.slice(start, stop - start)))
+        rows = stored(rows, wide_columns(layout.own))
+        kept = [name for name in names if name not in rows.columns]
+        if kept:
+            before = self._stored("features", period, kept)
+            rows = rows.with_columns(before.select(kept).get_columns())
+        return rows.select(*ROW_COLUMNS, BAR_HASH, *names)
+
+    def _current(self, period: str, since_ms: int = 0, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Feature rows as they will be after this build, from those that open a while before `since_ms` on."""
+        names = [column.name for column in self.work.layout.own] if columns is None else list(columns)
+        wanted = [*ROW_COLUMNS, *names]
+        plan = self.work.plans[period]
+        mine = self.made.get(period)
+        if mine is not None and (plan.mode("features") == "rewrite" or self.symbol in plan.fresh):
+            return mine.select(wanted)
+        since = max(0, since_ms - 8 * period_ms(period) - 8 * DAY_MS)
+        rows = self._stored("features", period, [*wanted[2:]], since)
+        if mine is None:
+            return rows.select(wanted)
+        gone = [*plan.affected[self.symbol].change.removed, *mine["timestamp"]]
+        rows = rows.filter(~pl.col("timestamp").is_in(pl.Series(gone, dtype=pl.Int64).implode()))
+        return pl.concat([rows.select(wanted), mine.select(wanted)]).sort("timestamp")
+
+    def _fuse(self, period: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Stored form of fused rows: own columns, context and macro joined by what was available."""
+        layout = self.work.layout
+        config = layout.recipe.config
+        for q in layout.contexts(period):
+            if self.symbol in self.work.plans[q].symbols:
+                seen = self._current(q, columns=config.context_features)
+                calendar = layout.recipe.calendars[self.symbol]
+                context = Context(q, seen, tuple(config.context_features), calendar)
+                rows = fuse_context(rows, context, config.max_stale)
+        for series in layout.macro:
+            rows = fuse_macro(rows, series, config.max_stale)
+        absent = [column for column in layout.fused if column.name not in rows.columns]
+        rows = rows.with_columns(
+            pl.lit(None, dtype=pl.Float64 if column.dtype == "Float64" else pl.Float32).alias(column.name)
+            for column in absent
+        )
+        names = [*ROW_COLUMNS, *(column.name for column in layout.fused)]
+        return stored(rows.select(names), wide_columns(layout.fused))
+
+    def _macro_differs(self, period: str, fused: pl.DataFrame) -> pl.Series:
+        """Rows whose macro values or ages are not the stored ones."""
+        names = [name for series in self.work.layout.macro for name in (series.name, age_column(series.name))]
+        before = self._stored("fused", period, names)
+        beside = fused.select("timestamp").join(before, on="timestamp", how="left", maintain_order="left")
+        differs = np.zeros(fused.height, bool)
+        for name in names:
+            differs |= ~fused[name].eq_missing(beside[name]).to_numpy()
+        return pl.Series(differs)
+
+    def _stored(self, table: str, period: str, columns: Sequence[str], since_ms: int = 0) -> pl.DataFrame:
+        rows = self.work.snapshot.scan(table, period, symbols=[self.symbol], columns=columns)
+        return rows.filter(pl.col("timestamp") >= since_ms).collect(engine="in-memory")
+
+
+def _needed(table: TablePlan, affected: Affected | None, fresh: bool) -> bool:
+    return table.mode == "rewrite" or (table.mode == "patch" and (affected is not None or fresh))
+
+
+def _between(affected: Sequence[Affected], since: int, until: int | None) -> pl.Expr:
+    later = pl.col("available_at") >= since
+    return later if until is None else later & (pl.col("available_at") < until)
+
+
+def _touched(fused: pl.DataFrame, affected: Sequence[Affected], until: int | None) -> pl.Series:
+    """Rows that changed bars reach, whatever the macro series say."""
+    if not affected:
+        return pl.Series([False]).new_from_index(0, fused.height)
+    since = min(entry.since_ms for entry in affected)
+    return fused.select(_between(affected, since, until)).to_series()
