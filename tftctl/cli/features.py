@@ -1,8 +1,9 @@
-"""`tftctl features`: build, list, describe."""
+"""`tftctl features`: plan, build, list, describe."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,16 +11,32 @@ import typer
 from tftctl.cli.output import JsonFlag, Overrides, emit_json, print_table, say, workspace_of
 from tftctl.cli.progress import progress_bar
 
+
+class Engine(StrEnum):
+    """Where the processes of a build run."""
+
+    processes = "processes"
+    ray = "ray"
+
+
 app = typer.Typer(help="Indicators, targets and the fused table.", no_args_is_help=True)
 
 
 @app.command("build")
-def build(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+def build(
+    ctx: typer.Context,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; by default as many as pay.", metavar="N")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="Where processes run: here, or on a Ray cluster.")] = Engine.processes,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Make features, targets and the fused table from the bars; what is up to date is left alone."""
     from tftctl.start.jobs import build_job
 
     with progress_bar() as report:
-        result = build_job(workspace_of(ctx), overrides, report)
+        result = build_job(workspace_of(ctx), overrides, report, jobs, engine.value)
     for note in result.notes:
         say(note)
     if as_json:
@@ -29,6 +46,22 @@ def build(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag = F
     rows |= {f"columns: {role}": count for role, count in result.columns.items()}
     print_table(("what", "value"), list(rows.items()))
     say("next: tftctl train" if result.rows_computed else "nothing had changed; next: tftctl train")
+
+
+@app.command("plan")
+def plan(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+    """Show what a build would make now, of how many rows, and why; writes nothing."""
+    from tftctl.start.jobs import plan_job
+
+    found = plan_job(workspace_of(ctx), overrides)
+    if as_json:
+        emit_json(asdict(found))
+        return
+    columns = ("table", "period", "groups", "rows", "why", "columns")
+    rows = [[asdict(action)[name] for name in columns[:-1]] + [_few(action.columns)] for action in found.actions]
+    if rows:
+        print_table(columns, rows)
+    say("next: tftctl features build" if rows else "everything is up to date; next: tftctl train")
 
 
 @app.command("list")
@@ -62,6 +95,12 @@ def describe(
         print_table(("definition", entry["name"]), [(key, _text(value)) for key, value in entry.items()])
     for column in found["columns"]:
         print_table(("column", column["name"]), [(key, value) for key, value in column.items() if key != "name"])
+
+
+def _few(names: list[str]) -> str:
+    """The first names, and how many more."""
+    shown = ", ".join(names[:6])
+    return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
 
 
 def _text(value: object) -> object:

@@ -13,10 +13,11 @@ import polars as pl
 
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.progress import Report, silent
+from tftctl.features.actions import BuildPlan, describe_plan
 from tftctl.features.columns import Column, describe_columns, describe_targets
 from tftctl.features.layout import Layout, lay_out
-from tftctl.features.observed import freeze_observed
-from tftctl.features.plan import TABLES, Affected, PeriodPlan, plan_build
+from tftctl.features.observed import freeze_observed, observed_calendar
+from tftctl.features.plan import TABLES, Affected, PeriodPlan, examine_groups, plan_build
 from tftctl.features.workers import Engine, Here, Key, Setup, Workers, Written, process_pool, ray_pool
 from tftctl.plugins import Registry
 from tftctl.store import Store, Transaction
@@ -83,6 +84,14 @@ def build(
             columns=_count_roles(layout.fused),
             notes=layout.notes,
         )
+
+
+def plan_features(store: Store, config: FeaturesConfig, registry: Registry) -> BuildPlan:
+    """What `build` would do now, and why; writes nothing. Raises as `build` does."""
+    with store.read() as snapshot:
+        layout = lay_out(snapshot, config, registry, observed_calendar(snapshot))
+        plans = plan_build(snapshot, layout, partial(examine_groups, snapshot, layout))
+        return describe_plan(snapshot, layout, plans)
 
 
 @contextmanager

@@ -143,9 +143,9 @@ def _with_fused(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPl
 
 
 def _table_plan(snapshot: Snapshot, table: str, period: str, marks: Marks, some: bool, several: bool) -> TablePlan:
-    if not _has(snapshot, table, period):
+    known: Marks = snapshot.meta(table).get("definitions", {}).get(period, {}) if snapshot.has(table) else {}
+    if not (known and _has(snapshot, table, period)):
         return TablePlan("rewrite", tuple(marks), is_new=True)
-    known: Marks = snapshot.meta(table).get("definitions", {}).get(period, {})
     stale = tuple(stale_columns(marks, known))
     dropped = tuple(name for name in known if name not in marks)
     if stale or dropped or several or list(known) != list(marks):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tftctl.core.config.loading import (
     load_composite_config,
@@ -19,6 +20,7 @@ from tftctl.plugins import load_registry
 if TYPE_CHECKING:
     from tftctl.data.splits import Split
     from tftctl.evaluate.evaluation import Evaluation
+    from tftctl.features.actions import BuildPlan
     from tftctl.features.build import BuildResult
     from tftctl.features.describe import Definition
     from tftctl.train.fit import TrainResult
@@ -26,13 +28,28 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def build_job(workspace: Workspace, overrides: Sequence[str] | None = None, report: Report = silent) -> BuildResult:
+def build_job(
+    workspace: Workspace,
+    overrides: Sequence[str] | None = None,
+    report: Report = silent,
+    jobs: int | None = None,
+    engine: Literal["processes", "ray"] = "processes",
+) -> BuildResult:
     """`tftctl features build`."""
-    from tftctl.features.build import build
+    from tftctl.features.build import Spread, build
     from tftctl.store import Store
 
     config = load_features_config(workspace, overrides)
-    return build(Store(workspace.store), config, load_registry(workspace), report)
+    spread = Spread(jobs, engine, partial(load_registry, workspace))
+    return build(Store(workspace.store), config, load_registry(workspace), report, spread)
+
+
+def plan_job(workspace: Workspace, overrides: Sequence[str] | None = None) -> BuildPlan:
+    """`tftctl features plan`."""
+    from tftctl.features.build import plan_features
+    from tftctl.store import Store
+
+    return plan_features(Store(workspace.store), load_features_config(workspace, overrides), load_registry(workspace))
 
 
 def definitions_job(workspace: Workspace, overrides: Sequence[str] | None = None) -> list[Definition]:
