@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tftctl.api import LabelSpan
 from tftctl.core.calendars import open_calendar
-from tftctl.core.config.features import FeaturesConfig
+from tftctl.core.config.features import FeaturesConfig, TargetEntry
 from tftctl.core.periods import period_ms
 from tftctl.features.build import build
-from tftctl.features.definitions import resolve
+from tftctl.features.definitions import resolve, resolve_targets
 from tftctl.features.groups import Recipe
 from tftctl.features.labels import compute_labels
 from tftctl.plugins import load_registry
@@ -240,10 +240,10 @@ def test_labels_do_not_see_bars_after_their_end(seed: int, gone: list, cut: int,
 def test_labels_do_not_see_the_past_outside_their_yardstick(name: str, seed: int, row: int, factor: float) -> None:
     """A2: bars before the declared lookback change nothing (rolling sums may round otherwise)."""
     rows = label_frame(seed, [])
-    (target,) = (target for target in recipe().targets if target.column == name)
+    (target,) = resolve_targets([TargetEntry(name=name)], PERIODS, REGISTRY)
     back = target.record.yardstick(target.params, LabelSpan("1h", target.horizon["1h"], 8760)).lookback
     outside = pl.int_range(pl.len()) < row - back + 1
     moved = rows.with_columns(pl.when(outside).then(pl.col("close") * factor).otherwise("close"))
-    found, expected = label_table(moved)[name][row:], label_table(rows)[name][row:]
+    found, expected = (compute_labels(frame, [target], 8760)[name][row:] for frame in (moved, rows))
     assert found.is_null().equals(expected.is_null())
     np.testing.assert_allclose(found.fill_null(0), expected.fill_null(0), rtol=1e-9, atol=1e-12)
