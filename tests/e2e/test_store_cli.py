@@ -68,14 +68,16 @@ def test_export_refuses_to_overwrite(filled: Workspace, tmp_path: Path) -> None:
 
 
 def test_verify_and_gc(filled: Workspace) -> None:
-    assert document(tftctl(filled, "verify", "--json")) == {"verdict": "PASS", "problems": []}
+    assert document(tftctl(filled, "verify", "--json")) == {"verdict": "PASS", "problems": [], "leftovers": []}
     planned = document(tftctl(filled, "gc", "--dry-run", "--json"))
     assert (planned["snapshots"], planned["kept"], planned["dry_run"]) == ([1, 2], [3, 4, 5], True)
     done = document(tftctl(filled, "gc", "--keep", "1", "--json"))
     assert (done["snapshots"], len(done["files"])) == ([1, 2, 3, 4], 4)
     (segment,) = (filled.store / "bars" / "period=1h").iterdir()
     segment.write_bytes(segment.read_bytes()[:-1])
+    (filled.store / "_tmp" / "half.parquet").write_bytes(b"PAR1")
     failed = document(tftctl(filled, "verify", "--json"), code=3)
+    assert failed["leftovers"] == ["_tmp/half.parquet"]
     assert failed["verdict"] == "FAIL"
     assert segment.name in failed["problems"][0]
 

@@ -81,11 +81,13 @@ def check(ctx: typer.Context, as_json: JsonFlag = False) -> None:
 
     found = verify(Store(workspace_of(ctx).store))
     if as_json:
-        emit_json({"verdict": found.verdict, "problems": found.problems})
+        emit_json({"verdict": found.verdict, "problems": found.problems, "leftovers": found.leftovers})
     else:
         typer.echo(found.verdict)
         for problem in found.problems:
             say(problem)
+        if found.leftovers:
+            say(f"{len(found.leftovers)} files of an interrupted or a present writer: tftctl store gc removes them")
     if found.problems:
         raise typer.Exit(FAILED_VERIFICATION)
 

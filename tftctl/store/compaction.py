@@ -8,7 +8,7 @@ import polars as pl
 
 from tftctl.core.errors import StoreError
 from tftctl.store.manifest import Part, Segment, Table
-from tftctl.store.scan import Range, scan_segments
+from tftctl.store.scan import Range, collected, scan_segments
 from tftctl.store.segments import part_of, write_segments
 from tftctl.store.storage import Storage
 from tftctl.store.writer import Place
@@ -46,7 +46,7 @@ def compact(storage: Storage, name: str, table: Table, period: str) -> Iterator[
 def _batches(storage: Storage, table: Table, period: str) -> Iterator[pl.DataFrame]:
     part = table.parts[period]
     for symbols in _symbol_batches(part.groups) or [[]]:
-        yield scan_segments(storage, table.of(period), part.columns, Range(symbols)).collect()
+        yield collected(scan_segments(storage, table.of(period), part.columns, Range(symbols)))
 
 
 def _symbol_batches(groups: Mapping[str, int]) -> list[list[str]]:

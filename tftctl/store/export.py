@@ -12,6 +12,7 @@ import polars as pl
 
 from tftctl.core.errors import DataError, StoreError, UsageError, choices
 from tftctl.store.files import sync_folder
+from tftctl.store.scan import unreadable
 from tftctl.store.snapshot import Snapshot
 
 
@@ -27,10 +28,13 @@ class Selection:
 def export_table(snapshot: Snapshot, table: str, output: Path, selection: Selection, *, force: bool = False) -> int:
     """Write rows by period, symbol and time to a .parquet, .csv or .pkl file; return their number.
 
-    The file appears when it is whole. Raises UsageError for another suffix or a file that exists without `force`,
-    StoreError for a table, symbol, period or column that is not there, DataError when it cannot be written.
+    The file appears when it is whole; .parquet and .csv are written as the rows are read, .pkl holds them all in
+    memory. Raises UsageError for another suffix, a place inside the store or a file that exists without `force`,
+    StoreError for a table, symbol, period or column that is not there or a damaged file of the store, DataError when
+    the output cannot be written.
     """
     write = _writer(output)
+    _refuse_the_store(snapshot, output)
     if output.exists() and not force:
         raise UsageError(f"{output} exists already", "choose another name, or replace it with --force")
     rows = _select(snapshot, table, selection)
@@ -38,10 +42,8 @@ def export_table(snapshot: Snapshot, table: str, output: Path, selection: Select
     try:
         write(rows, temporary)
         _publish(temporary, output)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {output}: {error.strerror or error}", "choose a folder you may write to"
-        ) from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _failure(error, snapshot, table, output) from None
     finally:
         temporary.unlink(missing_ok=True)
     return _count(snapshot, table, selection)
@@ -63,7 +65,30 @@ def _write_csv(rows: pl.LazyFrame, path: Path) -> None:
 
 
 def _write_pickle(rows: pl.LazyFrame, path: Path) -> None:
-    rows.collect().to_pandas().to_pickle(path)
+    """One column after the other changes hands, so that hardly more than the frame itself is in memory."""
+    import pandas as pd
+
+    frame = rows.collect()
+    columns = {name: frame.drop_in_place(name).to_pandas() for name in frame.columns}
+    pd.DataFrame(columns, copy=False).to_pickle(path)
+
+
+def _failure(
+    error: OSError | pl.exceptions.PolarsError, snapshot: Snapshot, table: str, output: Path
+) -> StoreError | DataError:
+    """Reading and writing are one operation, and Polars does not say which of them failed."""
+    paths = [Path(snapshot.storage.locate(segment.path)) for segment in snapshot.table(table).segments]
+    damaged = isinstance(error, pl.exceptions.PolarsError) and "IO error" not in str(error)
+    if damaged or not all(path.exists() for path in paths):
+        return unreadable(error)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+    return DataError(f"cannot write {output}: {reason}", "choose a folder you may write to, with room")
+
+
+def _refuse_the_store(snapshot: Snapshot, output: Path) -> None:
+    store = Path(snapshot.storage.locate("")).resolve()
+    if output.resolve().is_relative_to(store):
+        raise UsageError(f"{output} lies in the store, which only tftctl writes to", "choose another folder")
 
 
 def _publish(temporary: Path, output: Path) -> None:

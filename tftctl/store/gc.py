@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tftctl.core.errors import StoreError
+from tftctl.store.files import write_new
 from tftctl.store.layout import CACHES, TEMPORARY, cache_snapshot, manifest_name
-from tftctl.store.lease import read_leases
+from tftctl.store.lease import dead_files, read_leases
 from tftctl.store.storage import writing
 from tftctl.store.store import Store
 
@@ -44,27 +45,34 @@ def collect_garbage(store: Store, runs: Path, keep: int = KEEP, *, dry_run: bool
         numbers = store.storage.manifests()
         committed = [number for number in numbers if number <= current]
         needed = {*committed[-max(keep, 1) :], *_named_by_runs(runs), *_leased(store)}
-        kept = [number for number in committed if number in needed]
-        dead = [number for number in numbers if number not in kept]
+        kept = {number for number in committed if number in needed}
         paths = _needed_paths(store, kept)
         if not dry_run:
             with writing(store.root):
-                paths |= _remove_manifests(store, dead)
+                late = _remove_manifests(store, [number for number in numbers if number not in kept])
+            kept |= late
+            paths |= _needed_paths(store, late)
         removable = _removable(store, paths, kept)
         size = sum(_size(store.root / name) for name in removable)
         if not dry_run:
             with writing(store.root):
                 _remove(store.root, removable)
-    return Removal(tuple(kept), tuple(dead), tuple(removable), size)
+            store.refresh_catalog()
+    dead = tuple(number for number in numbers if number not in kept)
+    return Removal(tuple(sorted(kept)), dead, tuple(removable), size)
 
 
-def _remove_manifests(store: Store, dead: Iterable[int]) -> set[str]:
-    """Remove manifests; return the files of those that a reader leased in the meantime, for it may use them."""
-    contents = {number: store.manifest_or_none(number) for number in dead}
+def _remove_manifests(store: Store, dead: Iterable[int]) -> set[int]:
+    """Remove manifests, and put those back that a reader leased in the meantime, for it may have read them (P3)."""
+    contents = {number: store.storage.read(manifest_name(number)) for number in dead}
     for number in contents:
         store.storage.delete(manifest_name(number))
-    rescued = [manifest for number, manifest in contents.items() if manifest and number in _leased(store)]
-    return {path for manifest in rescued for path in manifest.paths()}
+    late = _leased(store) & contents.keys()
+    for number in late:
+        pending = store.storage.staging / f"manifest-{number}"
+        write_new(pending, contents[number])
+        store.storage.write_if_absent(manifest_name(number), pending)
+    return late
 
 
 def _needed_paths(store: Store, kept: Iterable[int]) -> set[str]:
@@ -90,12 +98,13 @@ def _named_by_runs(runs: Path) -> set[int]:
 
 def _removable(store: Store, needed: set[str], kept: Iterable[int]) -> list[str]:
     """Segments that no kept manifest names, unfinished files, dead leases and caches of removed snapshots."""
-    segments = [name for name in _segment_names(store) if name not in needed]
-    leases = [lease.path.relative_to(store.root).as_posix() for lease in read_leases(store.root) if not lease.alive]
+    segments = [name for name in segment_names(store) if name not in needed]
+    leases = [path.relative_to(store.root).as_posix() for path in dead_files(store.root)]
     return [*segments, *store.storage.names(TEMPORARY), *leases, *_dead_caches(store.root, set(kept))]
 
 
-def _segment_names(store: Store) -> list[str]:
+def segment_names(store: Store) -> list[str]:
+    """Every Parquet file in the tables' folders."""
     names = (name for folder in sorted(store.root.glob("[!_]*/period=*")) for name in
              store.storage.names(folder.relative_to(store.root).as_posix()))  # fmt: skip
     return [name for name in names if name.endswith(".parquet")]

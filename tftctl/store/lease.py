@@ -19,10 +19,11 @@ STALE_SECONDS = 15 * BEAT_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """A lease as found on disk. `age_seconds` is the time since its last heartbeat."""
+    """A lease as found on disk. `age_seconds` is the time since its last heartbeat, `birth` when its process began."""
 
     path: Path
     pid: int
+    birth: str
     machine: str
     snapshot: int
     age_seconds: float
@@ -31,7 +32,7 @@ class LeaseRecord:
     def alive(self) -> bool:
         """Whether its reader may still be there: its process on this machine, its heartbeat elsewhere."""
         if self.machine == machine():
-            return _running(self.pid)
+            return _running(self.pid) and (not self.birth or _birth(self.pid) in ("", self.birth))
         return self.age_seconds < STALE_SECONDS
 
 
@@ -68,11 +69,11 @@ def take_lease(root: Path, snapshot: int) -> Lease | None:
     """Write a lease; None where the store cannot be written to, which must not hinder reading."""
     folder = root / LEASES
     path = folder / f"{os.getpid()}-{secrets.token_hex(6)}.json"
-    content = {"pid": os.getpid(), "host": socket.gethostname(), "machine": machine(), "snapshot": snapshot}
+    reader = {"pid": os.getpid(), "birth": _birth(os.getpid()), "host": socket.gethostname(), "machine": machine()}
     try:
         folder.mkdir(exist_ok=True)
         unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(reader | {"snapshot": snapshot}) + "\n", encoding="utf-8")
         unfinished.rename(path)
     except OSError:
         return None
@@ -83,6 +84,12 @@ def read_leases(root: Path) -> list[LeaseRecord]:
     """All leases on disk, alive or not."""
     found = (_record(path) for path in sorted((root / LEASES).glob("*.json")))
     return [record for record in found if record is not None]
+
+
+def dead_files(root: Path) -> list[Path]:
+    """Leases without a reader, and what is left of readers that died while they wrote one."""
+    leases = [record.path for record in read_leases(root) if not record.alive]
+    return [*leases, *(path for path in sorted((root / LEASES).glob("*.tmp")) if _age(path) > STALE_SECONDS)]
 
 
 def machine() -> str:
@@ -96,14 +103,37 @@ def machine() -> str:
 
 def _record(path: Path) -> LeaseRecord | None:
     """None when the lease was released a moment ago. A damaged one names no snapshot."""
+    age = _age(path)
     try:
-        age = max(0.0, time.time() - path.stat().st_mtime)
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return LeaseRecord(path, int(content["pid"]), str(content["machine"]), int(content["snapshot"]), age)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        birth, host = str(found.get("birth", "")), str(found["machine"])
+        return LeaseRecord(path, int(found["pid"]), birth, host, int(found["snapshot"]), age)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
-        return LeaseRecord(path, 0, "", -1, age)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return LeaseRecord(path, 0, "", "", -1, age)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; 0 when it is gone."""
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
+
+
+def _birth(pid: int) -> str:
+    """When a process began, in clock ticks since the machine did: process numbers are given again.
+
+    `ended` for one that nobody has waited for yet, "" where the system does not tell (proc(5): fields 3 and 22).
+    """
+    try:
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except (OSError, ValueError):
+        return ""
+    return "ended" if state in "ZX" else fields[18]
 
 
 def _running(pid: int) -> bool:

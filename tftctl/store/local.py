@@ -47,8 +47,11 @@ class LocalStorage:
             raise
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
-        (self.root / name).unlink(missing_ok=True)
+        """Remove a file if it is there; a manifest durably, because its files may only go after it."""
+        path = self.root / name
+        path.unlink(missing_ok=True)
+        if manifest_number(name) is not None:
+            files.sync_folder(path.parent)
 
     def current(self) -> int | None:
         """Read `CURRENT`. Raises ValueError when it does not hold a number."""
@@ -61,7 +64,7 @@ class LocalStorage:
         """Make the folders and, in a new store, a `CURRENT` of 0: from then on a missing one is damage."""
         for folder in (MANIFESTS, TEMPORARY):
             files.make_folder(self.root / folder)
-        if self.current() is None and not self.manifests():
+        if not (self.root / CURRENT).exists() and not self.manifests():
             self._point_to(0)
 
     def manifests(self) -> list[int]:

@@ -123,7 +123,7 @@ def encode(manifest: Manifest) -> bytes:
         "why": manifest.why,
         "tables": {name: _table_document(table) for name, table in sorted(manifest.tables.items())},
     }
-    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+    return (json.dumps({**document, "sha256": _checksum(document)}, indent=1, allow_nan=False) + "\n").encode()
 
 
 def decode(content: bytes, name: str) -> Manifest:
@@ -132,10 +132,23 @@ def decode(content: bytes, name: str) -> Manifest:
         document = json.loads(content)
         if document["format"] != FORMAT:
             raise StoreError(f"{name} has format {document['format']}, this tftctl reads {FORMAT}", "update tftctl")
+        if document.get("sha256", "") not in ("", _checksum(document)):
+            raise ValueError("its checksum is not that of its content")
         tables = {key: _table(value) for key, value in document["tables"].items()}
         return Manifest(document["number"], document["parent"], document["created"], document["why"], tables)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{name} is damaged: {error!r}", "see: tftctl store verify") from None
+
+
+def is_signed(content: bytes) -> bool:
+    """Whether a manifest carries its checksum, which `decode` then holds against the content."""
+    return bool(json.loads(content).get("sha256"))
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    """Of everything but the checksum itself; spaces and the order of keys do not matter."""
+    signed = {key: value for key, value in document.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
 
 
 def _table_document(table: Table) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,8 @@ from typing import Any
 
 import duckdb
 
-from tftctl.core.errors import StoreError, UsageError
+from tftctl.core.errors import UsageError
+from tftctl.store.scan import unreadable
 from tftctl.store.snapshot import Snapshot
 from tftctl.store.views import quoted, view_sql
 
@@ -38,20 +40,18 @@ def run_query(snapshot: Snapshot, query: str) -> Answer:
     It can read the snapshot's own files and nothing else. Raises UsageError for anything but one SELECT, for SQL that
     is wrong and for a table or column that is not there; StoreError when a file cannot be read.
     """
-    with duckdb.connect(":memory:") as connection:
+    with tempfile.TemporaryDirectory(prefix="tftctl-sql-") as spill, duckdb.connect(":memory:") as connection:
+        _prepare(connection, snapshot, spill)
         try:
-            _prepare(connection, snapshot)
             _check_select(connection, query)
             relation = connection.sql(query)
             if relation is None:
                 raise UsageError("the query gives no rows", "write a SELECT")
             rows = tuple(tuple(plain(value) for value in row) for row in relation.fetchall())
             return Answer(_unique(relation.columns), rows)
-        except duckdb.IOException as error:
-            raise StoreError(
-                f"a file of the store cannot be read: {_line(error)}", "see: tftctl store verify"
-            ) from None
         except duckdb.Error as error:
+            if _is_the_stores_fault(error, snapshot):
+                raise unreadable(error) from None
             raise UsageError(_line(error), f"tables: {', '.join(snapshot.tables) or 'none yet'}") from None
 
 
@@ -72,17 +72,34 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    """Views, then a closed door: only the snapshot's files, and no way to open it again."""
+def _prepare(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, spill: str) -> None:
+    """Views, then a closed door: only the snapshot's files, and no way to open it again.
+
+    DuckDB lets a query read the folder that it spills to, so that is an empty one of its own.
+    """
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET temp_directory = $folder", {"folder": spill})
     for name in snapshot.tables:
         sql = view_sql(snapshot.storage, snapshot.table(name))
         if sql is not None:
-            connection.execute(f"CREATE VIEW {quoted(name)} AS {sql}")
+            _create_view(connection, name, sql)
     paths = [str(Path(snapshot.storage.locate(path))) for path in sorted(snapshot.manifest.paths())]
     connection.execute("SET allowed_paths = $paths", {"paths": paths})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
+    try:
+        connection.execute(f"CREATE VIEW {quoted(name)} AS {sql}")
+    except duckdb.Error as error:
+        raise unreadable(error) from None
+
+
+def _is_the_stores_fault(error: duckdb.Error, snapshot: Snapshot) -> bool:
+    """A damaged file is named in the message; a file that the query names itself is a permission error."""
+    readable = isinstance(error, duckdb.IOException | duckdb.InvalidInputException)
+    return readable and any(snapshot.storage.locate(path) in str(error) for path in snapshot.manifest.paths())
 
 
 def _check_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:

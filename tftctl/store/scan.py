@@ -67,10 +67,24 @@ def rows_at(
     """
     narrow = {name: columns[name] for name in KEY_COLUMNS}
     looked_up = scan_segments(storage, segments, narrow, _range_of(keys))
-    there = _among(looked_up, keys).select(SORT_KEY).collect()
+    there = collected(_among(looked_up, keys).select(SORT_KEY))
     if there.is_empty():
         return pl.DataFrame(schema=polars_schema(columns))
-    return _among(scan_segments(storage, segments, columns, _range_of(there)), there).collect()
+    return collected(_among(scan_segments(storage, segments, columns, _range_of(there)), there))
+
+
+def collected(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Run a query over segments. Raises StoreError when a file of the store cannot be read."""
+    try:
+        return rows.collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(error) from None
+
+
+def unreadable(error: Exception) -> StoreError:
+    """What to say when reading segments failed."""
+    text = " ".join(str(error).split("\n\n")[0].split())
+    return StoreError(f"a file of the store cannot be read: {text}", "see: tftctl store verify")
 
 
 def with_key(columns: Iterable[str]) -> list[str]:

@@ -52,8 +52,7 @@ class Store:
         try:
             manifest = decode(self.storage.read(name), name)
         except FileNotFoundError:
-            listed = ", ".join(str(found) for found in self.storage.manifests()[-12:]) or "none"
-            raise StoreError(f"there is no snapshot {number}", f"snapshots: {listed}") from None
+            raise self._no_snapshot(number, self.current()) from None
         except OSError as error:
             raise StoreError(f"cannot read {self.root / name}: {error.strerror}", "see: tftctl store verify") from None
         if manifest.number != number:
@@ -73,7 +72,10 @@ class Store:
         An empty store gives snapshot 0 without tables. Raises StoreError when there is no such snapshot.
         """
         for _ in range(_ATTEMPTS):
-            chosen = self.current() if number is None else number
+            current = self.current()
+            chosen = current if number is None else number
+            if not 0 <= chosen <= current:  # a manifest above the current one is debris
+                raise self._no_snapshot(chosen, current)
             lease = take_lease(self.root, chosen) if chosen else None
             try:
                 return Snapshot(self.storage, self.manifest(chosen), lease)
@@ -113,6 +115,10 @@ class Store:
         older = [number for number in self.storage.manifests() if number < current]
         recent = [*older[1 - _CATALOGUED :], current]
         return refresh_catalog(self.root, self.storage, recent, self.manifest_or_none)
+
+    def _no_snapshot(self, number: int, current: int) -> StoreError:
+        there = [str(found) for found in self.storage.manifests() if found <= current]
+        return StoreError(f"there is no snapshot {number}", f"snapshots: {', '.join(there[-12:]) or 'none'}")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

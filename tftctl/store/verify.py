@@ -10,19 +10,25 @@ from pathlib import Path
 import polars as pl
 
 from tftctl.core.errors import StoreError
-from tftctl.store.frames import check_sorted, polars_schema
-from tftctl.store.manifest import Manifest, Part, Segment, Table
-from tftctl.store.rowhash import RowHash, hash_rows, total
+from tftctl.store.frames import SORT_KEY, check_sorted
+from tftctl.store.gc import segment_names
+from tftctl.store.layout import TEMPORARY, manifest_name
+from tftctl.store.manifest import Manifest, Segment, Table, is_signed
 from tftctl.store.scan import scan_segments
 from tftctl.store.store import Store
-from tftctl.store.writer import count_groups
+from tftctl.store.writer import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """PASS means: no problem in what was checked. `problems` are lines that name the place."""
+    """PASS means: no problem in what was checked. `problems` are lines that name the place.
+
+    `leftovers` are files that no snapshot needs: those of an interrupted writer, or of one that is at work. They harm
+    nobody, and `gc` removes them.
+    """
 
     problems: tuple[str, ...]
+    leftovers: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -33,30 +39,34 @@ class Verdict:
 def verify(store: Store) -> Verdict:
     """Check `CURRENT`, every committed manifest, every file's existence, size, checksum and content, and for the
     current snapshot the rows that readers see: number, hash, key uniqueness, order and types."""
-    return Verdict(tuple(_problems(store)))
-
-
-def _problems(store: Store) -> Iterator[str]:
+    present = [*segment_names(store), *store.storage.names(TEMPORARY)]
     try:
         snapshot = store.read()
     except StoreError as error:
-        yield error.message
-        return
+        return Verdict((error.message,))
     with snapshot:
+        numbers = [number for number in store.storage.manifests() if number < snapshot.number]
         sound: dict[str, bool] = {}
-        for number in store.storage.manifests():
-            problems = list(_older_problems(store, number, sound)) if number < snapshot.number else []
-            if problems and number in store.storage.manifests():  # gc may have taken it meanwhile
-                yield from problems
-        yield from _file_problems(store, snapshot.manifest, sound)
-        yield from _row_problems(store, snapshot.manifest, sound)
+        older = [problem for number in numbers for problem in _older_problems(store, number, sound)]
+        own = [*_manifest_problems(store, snapshot.manifest, sound), *_row_problems(store, snapshot.manifest, sound)]
+        debris = [manifest_name(number) for number in store.storage.manifests() if number > snapshot.number]
+        leftovers = [name for name in present if name not in sound] + debris
+        return Verdict((*older, *own), tuple(leftovers))
 
 
-def _older_problems(store: Store, number: int, sound: dict[str, bool]) -> Iterator[str]:
+def _older_problems(store: Store, number: int, sound: dict[str, bool]) -> list[str]:
     try:
-        yield from _file_problems(store, store.manifest(number), sound)
-    except StoreError as error:
-        yield error.message
+        problems = list(_manifest_problems(store, store.manifest(number), sound))
+    except (StoreError, OSError) as error:
+        problems = [error.message if isinstance(error, StoreError) else f"{manifest_name(number)}: {error.strerror}"]
+    return problems if number in store.storage.manifests() else []  # gc may have taken it meanwhile
+
+
+def _manifest_problems(store: Store, manifest: Manifest, sound: dict[str, bool]) -> Iterator[str]:
+    name = manifest_name(manifest.number)
+    if manifest.number and not is_signed(store.storage.read(name)):
+        yield f"{name} has no checksum"
+    yield from _file_problems(store, manifest, sound)
 
 
 def _file_problems(store: Store, manifest: Manifest, sound: dict[str, bool]) -> Iterator[str]:
@@ -79,61 +89,53 @@ def _segment_problem(store: Store, segment: Segment) -> str | None:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != segment.sha256:
                 return "its checksum is not the manifest's"
-        return _content_problem(pl.read_parquet(path, glob=False, hive_partitioning=False), segment)
+        return _content_problem(_tallied(pl.scan_parquet(path, glob=False, hive_partitioning=False)), segment)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     except pl.exceptions.PolarsError as error:
         return f"is not readable Parquet: {error}"
-
-
-def _content_problem(rows: pl.DataFrame, segment: Segment) -> str | None:
-    if rows.height != segment.rows:
-        return f"has {rows.height} rows, the manifest says {segment.rows}"
-    if count_groups(rows) != segment.groups:
-        return "its symbols are not the manifest's"
-    if str(total(hash_rows(rows))) != segment.row_hash:
-        return "its row hash is not the manifest's"
-    try:
-        check_sorted(rows, None, "segment")
     except StoreError as error:
         return error.message
-    return None
+
+
+def _content_problem(found: Tally, segment: Segment) -> str | None:
+    if found.rows != segment.rows:
+        return f"has {found.rows} rows, the manifest says {segment.rows}"
+    if found.groups != segment.groups:
+        return "its symbols are not the manifest's"
+    if (found.first, found.last) != (segment.first, segment.last):
+        return "its first or last timestamp is not the manifest's"
+    return None if str(found.row_hash) == segment.row_hash else "its row hash is not the manifest's"
+
+
+def _tallied(rows: pl.LazyFrame) -> Tally:
+    """The rows counted and hashed, a few at a time. Raises StoreError where they are not sorted."""
+    found, last = Tally(), None
+    for frame in rows.collect_batches(maintain_order=True):
+        check_sorted(frame, last, "its rows")
+        last = frame.select(SORT_KEY).row(-1) if frame.height else last
+        found.add(frame)
+    return found
 
 
 def _row_problems(store: Store, manifest: Manifest, sound: dict[str, bool]) -> Iterator[str]:
     for name, table in manifest.tables.items():
         for period in table.periods:
             if all(sound.get(segment.path, False) for segment in table.of(period)):
-                for problem in _part_problems(store, table, period):
+                problem = _part_problem(store, table, period)
+                if problem:
                     yield f"{name} {period}: {problem}"
 
 
-def _part_problems(store: Store, table: Table, period: str) -> Iterator[str]:
+def _part_problem(store: Store, table: Table, period: str) -> str | None:
+    """What is wrong with the rows that readers see. A column of another type than the manifest's cannot be read."""
     part = table.parts[period]
-    groups: dict[str, int] = {}
-    row_hash = RowHash()
-    last: tuple[str, int] | None = None
     try:
-        for rows in scan_segments(store.storage, table.of(period), part.columns).collect_batches(maintain_order=True):
-            check_sorted(rows, last, "the rows that readers see")
-            if dict(rows.schema) != polars_schema(part.columns):
-                yield f"columns are {dict(rows.schema)}, the manifest says {dict(part.columns)}"
-                return
-            last = rows.select("symbol", "timestamp").row(-1) if rows.height else last
-            row_hash += total(hash_rows(rows))
-            for symbol, count in count_groups(rows).items():
-                groups[symbol] = groups.get(symbol, 0) + count
+        found = _tallied(scan_segments(store.storage, table.of(period), part.columns))
     except StoreError as error:
-        yield error.message
-        return
+        return error.message
     except pl.exceptions.PolarsError as error:
-        yield f"cannot be read with the manifest's columns: {error}"
-        return
-    yield from _tally_problems(part, groups, row_hash)
-
-
-def _tally_problems(part: Part, groups: dict[str, int], row_hash: RowHash) -> Iterator[str]:
-    if groups != dict(part.groups):
-        yield f"readers see {sum(groups.values())} rows, the manifest says {part.rows}, or other symbols"
-    elif row_hash != part.row_hash:
-        yield "the rows that readers see do not have the manifest's hash"
+        return f"cannot be read with the manifest's columns: {error}"
+    if found.groups != part.groups:
+        return f"readers see {found.rows} rows, the manifest says {part.rows}, or other symbols"
+    return None if found.row_hash == part.row_hash else "the rows that readers see do not have the manifest's hash"

@@ -92,7 +92,9 @@ class _Sink:
 
 
 @dataclass
-class _Tally:
+class Tally:
+    """What a segment's record says of its rows, counted frame by frame."""
+
     rows: int = 0
     groups: Counter[str] = field(default_factory=Counter)
     first: int | None = None
@@ -100,6 +102,7 @@ class _Tally:
     row_hash: RowHash = field(default_factory=RowHash)
 
     def add(self, frame: pl.DataFrame) -> None:
+        """Count the rows of one more frame."""
         if frame.is_empty():
             return
         low, high = frame.select(pl.col("timestamp").min().alias("low"), pl.col("timestamp").max().alias("high")).row(0)
@@ -117,7 +120,7 @@ class SegmentWriter:
         self._storage, self._place = storage, place
         self._id = f"{now_ms():012x}-{secrets.token_hex(5)}"
         self._temporary = storage.staging / f"{self._id}.parquet"
-        self._tally = _Tally()
+        self._tally = Tally()
         texts = [name for name, dtype in first.schema.items() if dtype == pl.String]
         schema = first.clear().to_arrow().schema
         with writing(storage.staging):

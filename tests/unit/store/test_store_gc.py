@@ -86,9 +86,28 @@ def test_leases_of_dead_readers_hold_nothing(history: Store, runs: Path) -> None
         silent = path.parent / "silent.json"
         silent.write_text(json.dumps({**lease, "snapshot": 4, "machine": "elsewhere"}))
         os.utime(silent, (0, path.stat().st_mtime - STALE_SECONDS - 1))
+        (path.parent / "reused.json").write_text(json.dumps({**lease, "snapshot": 5, "birth": "1"}))
+        unfinished, present = path.parent / "unfinished.tmp", path.parent / "present.tmp"
+        for half in (unfinished, present):
+            half.write_text('{"pid": ')
+        os.utime(unfinished, (0, path.stat().st_mtime - STALE_SECONDS - 1))
         assert collect_garbage(history, runs, keep=1).kept == (1, 3, 6)
         assert own.number == 1
-        assert sorted(item.name for item in path.parent.iterdir()) == sorted([path.name, "remote.json"])
+        assert {item.name for item in path.parent.iterdir()} == {path.name, "remote.json", "present.tmp"}
+
+
+def test_a_reader_that_died_but_was_not_waited_for_holds_nothing(history: Store, runs: Path) -> None:
+    program = "import sys; from pathlib import Path; from tftctl.store import lease; "
+    program += "lease.take_lease(Path(sys.argv[1]), 2); print('leased', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(history.root)]
+    reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "leased\n"
+    assert collect_garbage(history, runs, keep=1, dry_run=True).kept == (2, 6)
+    reader.kill()
+    os.waitid(os.P_PID, reader.pid, os.WEXITED | os.WNOWAIT)
+    assert collect_garbage(history, runs, keep=1).kept == (6,)
+    reader.communicate()
 
 
 def test_debris_of_killed_writers_goes(history: Store, runs: Path) -> None:
@@ -128,11 +147,14 @@ def test_a_reader_that_comes_while_manifests_go_keeps_its_files(
         honest(name)
 
     monkeypatch.setattr(history.storage, "delete", delete)
-    collect_garbage(history, runs, keep=1)
+    removal = collect_garbage(history, runs, keep=1)
+    assert (removal.kept, removal.snapshots) == ((2, 6), (1, 3, 4, 5))
+    assert collect_garbage(history, runs, keep=1).kept == (2, 6)
     assert late[0].scan("bars").collect()["close"].to_list() == [2.0]
+    assert verify(history).problems == ()
     late[0].close()
-    assert history.storage.manifests() == [6]
     assert len(collect_garbage(history, runs, keep=1).files) == 1
+    assert history.storage.manifests() == [6]
 
 
 def test_an_empty_store_has_no_garbage(store: Store, runs: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -15,11 +16,12 @@ import pytest
 from polars.testing import assert_frame_equal
 from store_tables import bars, write
 
-from tftctl.core.errors import StoreError, UsageError
+from tftctl.core.errors import DataError, StoreError, UsageError
 from tftctl.store import Store
 from tftctl.store.export import Selection, export_table
 from tftctl.store.query import Answer, run_query
 from tftctl.store.status import status
+from tftctl.store.verify import verify
 
 MIDNIGHT = 1_704_067_200_000
 
@@ -102,12 +104,49 @@ def test_an_unknown_table_says_what_exists(filled: Store) -> None:
     assert "tables: bars" in refused.value.hint
 
 
-def test_a_lost_file_is_the_stores_fault(filled: Store) -> None:
+@pytest.mark.parametrize("damage", ["lost", "empty", "short", "spoilt", "foreign"])
+def test_a_damaged_file_is_the_stores_fault_whoever_reads_it(filled: Store, tmp_path: Path, damage: str) -> None:
     with filled.read() as snapshot:
-        path = snapshot.manifest.tables["bars"].segments[0].path
-        (filled.root / path).unlink()
-        with pytest.raises(StoreError, match="cannot be read"):
-            run_query(snapshot, "SELECT count(*) FROM bars")
+        path = filled.root / snapshot.manifest.tables["bars"].of("1h")[0].path
+        content = path.read_bytes()
+        spoilt = {"empty": b"", "short": content[:-9], "spoilt": content[:200] + bytes(6000) + content[6200:]}
+        if damage in spoilt:
+            path.write_bytes(spoilt[damage])
+        elif damage == "foreign":
+            pl.DataFrame({"symbol": [1]}).write_parquet(path)
+        else:
+            path.unlink()
+        attempts = [lambda: run_query(snapshot, "SELECT sum(close), count(DISTINCT symbol) FROM bars")]
+        for name in ("o.parquet", "o.csv", "o.pkl"):
+            attempts.append(lambda name=name: export_table(snapshot, "bars", tmp_path / name, Selection()))
+        attempts.append(lambda: write_over(filled))
+        for attempt in attempts:
+            with pytest.raises(StoreError, match="a file of the store cannot be read") as refused:
+                attempt()
+            assert refused.value.hint == "see: tftctl store verify"
+            assert "\n" not in refused.value.message
+        assert not list(tmp_path.glob("*.*"))
+
+
+def write_over(store: Store) -> None:
+    with store.write("over") as change:
+        change.upsert("bars", "1h", bars([("S1", MIDNIGHT + 401, 0.5)]))
+        change.commit()
+
+
+def test_a_query_that_names_a_file_itself_is_the_users_fault(filled: Store) -> None:
+    with filled.read() as snapshot:
+        path = snapshot.storage.locate(snapshot.manifest.tables["bars"].segments[0].path)
+    assert ask(filled, f"SELECT count(*) AS n FROM read_parquet('{path}')").objects()[0]["n"] > 0
+    for name in ("CURRENT", "_manifests/manifest-00000001.json", "catalog.duckdb"):
+        with pytest.raises(UsageError, match="disabled"):
+            ask(filled, f"SELECT * FROM read_blob('{filled.root / name}')")
+
+
+def test_a_large_query_spills_outside_the_current_folder(filled: Store) -> None:
+    (folder,) = ask(filled, "SELECT current_setting('temp_directory')").rows[0]
+    assert Path(folder).parent == Path(tempfile.gettempdir())
+    assert not Path(folder).exists()
 
 
 def catalogued(store: Store, query: str) -> list[tuple[object, ...]]:
@@ -168,6 +207,25 @@ def test_export_writes_the_same_rows_in_three_formats(filled: Store, tmp_path: P
     assert_frame_equal(pl.read_parquet(tmp_path / "o.parquet"), expected, check_exact=True)
     assert_frame_equal(pl.read_csv(tmp_path / "o.csv", schema=expected.schema), expected, check_exact=True)
     assert_frame_equal(pl.from_pandas(pd.read_pickle(tmp_path / "o.pkl")), expected, check_exact=True)
+
+
+def test_an_export_never_goes_into_the_store(filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(filled.root)
+    with filled.read() as snapshot:
+        segment = snapshot.manifest.tables["bars"].segments[0].path
+        (tmp_path / "link").symlink_to(filled.root / "bars")
+        for output in (Path(segment), filled.root / "x.csv", tmp_path / "link" / "x.csv", Path("_cache") / "x.pkl"):
+            with pytest.raises(UsageError, match="lies in the store"):
+                export_table(snapshot, "bars", output, Selection(), force=True)
+    assert verify(filled).problems == ()
+
+
+def test_export_onto_a_full_disk_is_one_line(filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+    with filled.read() as snapshot, monkeypatch.context() as patched:
+        patched.setattr(pl.LazyFrame, "sink_parquet", lambda *args, **more: (_ for _ in ()).throw(full))
+        with pytest.raises(DataError, match=r"cannot write .*o.parquet: .*No space left"):
+            export_table(snapshot, "bars", tmp_path / "o.parquet", Selection())
 
 
 def test_export_selects_and_refuses(filled: Store, tmp_path: Path) -> None:

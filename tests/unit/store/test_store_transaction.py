@@ -267,6 +267,28 @@ def test_an_interrupted_writers_manifest_is_passed_over(store: Store) -> None:
     assert store.storage.manifests() == [1, 3]
 
 
+def test_a_snapshot_above_the_current_one_is_not_there(store: Store) -> None:
+    """A killed writer's manifest may be whole: what CURRENT never named was never committed (P1)."""
+    write(store, bars([("A", 1, 1.0)]))
+    write(store, bars([("A", 1, 2.0)]))
+    (store.root / "CURRENT").write_text("1\n")
+    for number in (2, 3, -1):
+        with pytest.raises(StoreError, match=f"no snapshot {number}") as missing:
+            store.read(number)
+        assert missing.value.hint == "snapshots: 1"
+
+
+@pytest.mark.parametrize("content", ["two", "", "1.5"])
+def test_a_current_that_is_no_number_is_damage_for_readers_and_writers(store: Store, content: str) -> None:
+    write(store, bars([("A", 1, 1.0)]))
+    (store.root / "CURRENT").write_text(content)
+    before = visible_files(store.root)
+    for attempt in (store.read, lambda: write(store, bars([("A", 1, 2.0)]))):
+        with pytest.raises(StoreError, match=r"cannot read .*CURRENT"):
+            attempt()
+    assert visible_files(store.root) == before
+
+
 def test_a_lost_current_is_damage_and_not_an_empty_store(store: Store) -> None:
     write(store, bars([("A", 1, 1.0)]))
     (store.root / "CURRENT").unlink()

@@ -13,6 +13,7 @@ import pytest
 from store_tables import bars, write
 
 from tftctl.store import Store
+from tftctl.store.gc import collect_garbage
 from tftctl.store.verify import verify
 
 
@@ -45,15 +46,18 @@ def edit(store: Store, change: Callable[[dict[str, Any]], None], number: int = 2
     path = store.root / "_manifests" / f"manifest-{number:08d}.json"
     document = json.loads(path.read_text())
     change(document)
+    signed = {key: value for key, value in document.items() if key != "sha256"}
+    document["sha256"] = hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
     path.write_text(json.dumps(document))
 
 
 def forge(store: Store, rows: pl.DataFrame, **claims: object) -> None:
-    """Put other rows into the base segment, with a size and checksum that agree."""
+    """Put other rows into the base segment, with a size, times and a checksum that agree."""
     path = store.root / segment(store)["path"]
     rows.write_parquet(path)
     content = path.read_bytes()
     claims |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    claims |= {"first": rows["timestamp"].min(), "last": rows["timestamp"].max()}
     for number in (1, 2):
         edit(store, lambda document: document["tables"]["bars"]["segments"][0].update(claims), number)
 
@@ -91,9 +95,10 @@ def test_damage_in_an_older_snapshot_is_found_too(sound: Store) -> None:
     [
         (lambda rows: rows.head(-1), "has 399 rows, the manifest says 400"),
         (lambda rows: rows.with_columns(close=pl.lit(0.0)), "row hash"),
-        (lambda rows: rows.with_columns(symbol=pl.lit("A")), "symbols are not"),
+        (lambda rows: rows.with_columns(pl.col("symbol").replace("B", "C")), "symbols are not"),
+        (lambda rows: rows.with_columns(symbol=pl.lit("A")), "a key repeats"),
         (lambda rows: rows.reverse(), "not sorted"),
-        (lambda rows: rows.with_columns(pl.col("timestamp") // 2), "row hash"),
+        (lambda rows: rows.with_columns(pl.col("timestamp") * 2), "row hash"),
     ],
 )
 def test_rows_that_are_not_those_that_were_written(
@@ -119,6 +124,45 @@ def test_another_type_than_the_manifests(sound: Store) -> None:
 def test_rows_that_readers_see_must_be_the_manifests(sound: Store) -> None:
     edit(sound, lambda document: document["tables"]["bars"]["segments"].pop(1))
     assert "readers see 399 rows, the manifest says 400" in problems(sound)
+
+
+def test_claims_about_time_are_checked(sound: Store) -> None:
+    """A reader passes over a file by its first and last timestamp."""
+    for number in (1, 2):
+        edit(sound, lambda document: document["tables"]["bars"]["segments"][0].update(last=50), number)
+    assert "first or last timestamp" in problems(sound)
+
+
+def test_any_changed_character_of_a_manifest_is_found(sound: Store) -> None:
+    path = sound.root / "_manifests" / "manifest-00000002.json"
+    text = path.read_text()
+    for place in range(1, len(text) - 1, 7):
+        old = text[place]
+        new = "7" if old != "7" else "8"
+        path.write_text(text[:place] + new + text[place + 1 :])
+        if json.loads(text) != _loaded(path):
+            assert "manifest-00000002.json" in problems(sound), (place, old)
+    path.write_text(text)
+    assert problems(sound) == ""
+
+
+def _loaded(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
+
+
+def test_files_of_interrupted_writers_are_named_and_no_damage(sound: Store) -> None:
+    assert verify(sound).leftovers == ()
+    (sound.root / "_tmp" / "half.parquet").write_bytes(b"PAR1")
+    (sound.root / "bars" / "period=1h" / "orphan.parquet").write_bytes(b"PAR1")
+    (sound.root / "_manifests" / "manifest-00000003.json").write_text("{half")
+    assert problems(sound) == ""
+    found = ("bars/period=1h/orphan.parquet", "_tmp/half.parquet", "_manifests/manifest-00000003.json")
+    assert verify(sound).leftovers == found
+    collect_garbage(sound, sound.root.parent, keep=9)
+    assert verify(sound).leftovers == ()
 
 
 def test_current_and_manifests(sound: Store) -> None:
