@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from builtin_bars import random_bars, real_hours
-
-UNBROKEN = 35_974  # row after which BTCUSDT 1h has no hole for a year and a half
+from builtin_bars import UNBROKEN, random_bars, real_hours
 
 
 @pytest.fixture(params=["random", pytest.param("BTCUSDT 1h", marks=pytest.mark.shared)])

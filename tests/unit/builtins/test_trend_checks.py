@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
-from builtin_bars import PRICES, family_names, findings, frame, indicator, random_bars
+from builtin_bars import PRICES, UNBROKEN, family_names, findings, frame, indicator, random_bars, real_hours
 from second_opinion import apart, outputs
 
 NAMES = family_names(
@@ -90,6 +92,21 @@ def test_a_thin_market_forgets_its_start_in_time(name: str) -> None:
             after = late[feature.output][feature.settle :]
             np.testing.assert_array_equal(np.isnan(before), np.isnan(after), err_msg=feature.output)
             assert np.nanmax(apart(after, before)) <= 1e-8, feature.output
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", NAMES)
+def test_real_hours_forget_their_start_in_time(shared_data: Path, name: str) -> None:
+    """F3: to 1e-9 on BTCUSDT, whose starts are less even than those of a random walk."""
+    bars = real_hours(shared_data, "BTCUSDT", UNBROKEN, 9000)
+    whole = outputs(bars, name, {})
+    for start in (1, 37, 1000, 2345):
+        late = outputs(bars.slice(start), name, {})
+        for feature in indicator(name).features:
+            if feature.settle >= 0:
+                settled = late[feature.output][feature.settle :]
+                assert settled.size > 500
+                assert np.nanmax(apart(settled, whole[feature.output][start + feature.settle :])) <= 1e-9, feature
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if indicator(name).record.tolerance == 0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tftctl.api import Indicator, Output, Params, hookimpl
 from tftctl.builtins.indicators.ratios import ratio
-from tftctl.builtins.indicators.relative import distance, distance_settle, in_ranges
+from tftctl.builtins.indicators.relative import distance, in_ranges
 from tftctl.builtins.indicators.windows import Window, decay_settle, ema_settle, wilder_settle
 
 if TYPE_CHECKING:
@@ -85,15 +85,11 @@ def _average(
         line = getattr(talib, name.upper())(columns["close"], timeperiod=params.period)
         return {name: line, f"{name}_distance": distance(columns["close"], line)}
 
-    def settle_distance(params: Any) -> int:
-        is_window = settle(params) == first_valid(params)
-        return settle(params) if is_window else distance_settle(settle(params))
-
     return Indicator(
         name=name,
         summary=f"{summary}; distance is (close - {name}) / close",
         inputs=lambda p: ("close",),
-        outputs=(Output(name, "price"), Output(f"{name}_distance", settle=settle_distance)),
+        outputs=(Output(name, "price"), Output(f"{name}_distance")),
         params=params,
         kernel=kernel,
         first_valid=first_valid,
@@ -158,4 +154,4 @@ def tftctl_indicators() -> Iterable[Indicator]:
 
 
 def _ma_cross_settle(params: MaCrossParams) -> int:
-    return distance_settle(ema_settle(params.longest)) if params.kind == "ema" else params.longest - 1
+    return ema_settle(params.longest) if params.kind == "ema" else params.longest - 1

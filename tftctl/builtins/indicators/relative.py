@@ -21,11 +21,6 @@ def distance(close: Array, line: Array) -> Array:
     return ratio(close - line, close)
 
 
-def distance_settle(settle: int) -> int:
-    """Bars until a difference of averages forgets the start, which they forget in `settle`: it is far smaller."""
-    return settle * 5 // 4
-
-
 def in_ranges(move: Array, average_range: Array, close: Array) -> Array:
     """A move in units of the ATR; NaN where the ATR is no more than 1e-12 of the close."""
     return ratio(move, _moving(average_range, close))
