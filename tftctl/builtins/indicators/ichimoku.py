@@ -42,12 +42,8 @@ def ichimoku(columns: Mapping[str, Array], params: IchimokuParams) -> dict[str, 
     cross = (tenkan - kijun)/close; kijun_distance = (close - kijun)/close; cloud_distance = (close - nearest
     edge)/close, 0 inside the cloud; cloud_width = (senkou A - senkou B)/close.
     """
-    import talib
-
     high, low, close = columns["high"], columns["low"], columns["close"]
-    tenkan, kijun, wide = (
-        talib.MIDPRICE(high, low, timeperiod=bars) for bars in (params.tenkan, params.kijun, params.senkou)
-    )
+    tenkan, kijun, wide = (_middle(high, low, bars) for bars in (params.tenkan, params.kijun, params.senkou))
     senkou_a, senkou_b = (_later(line, params.displacement) for line in ((tenkan + kijun) / 2, wide))
     return {
         "ichimoku_tenkan": tenkan,
@@ -59,6 +55,13 @@ def ichimoku(columns: Mapping[str, Array], params: IchimokuParams) -> dict[str, 
         "ichimoku_cloud_distance": _cloud_distance(close, senkou_a, senkou_b),
         "ichimoku_cloud_width": ratio(senkou_a - senkou_b, close),
     }
+
+
+def _middle(high: Array, low: Array, bars: int) -> Array:
+    """Middle of the range of n bars; TA-Lib's MIDPRICE looks at all n of them for each bar, MAX and MIN do not."""
+    import talib
+
+    return (talib.MAX(high, timeperiod=bars) + talib.MIN(low, timeperiod=bars)) / 2
 
 
 def _later(line: Array, bars: int) -> Array:
