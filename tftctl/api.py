@@ -6,6 +6,7 @@ import pluggy
 
 from tftctl.core.periods import period_ms
 from tftctl.core.records import (
+    CrossSectionParams,
     Indicator,
     Kind,
     LabelSpan,
@@ -24,6 +25,7 @@ from tftctl.core.records import (
 hookimpl = pluggy.HookimplMarker("tftctl")
 
 __all__ = [
+    "CrossSectionParams",
     "Indicator",
     "Kind",
     "LabelSpan",

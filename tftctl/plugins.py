@@ -66,6 +66,8 @@ BUILTINS = (
     "tftctl.builtins.indicators.levels",
     "tftctl.builtins.indicators.candles",
     "tftctl.builtins.indicators.calendar",
+    "tftctl.builtins.indicators.cross_section",
+    "tftctl.builtins.indicators.agreement",
     "tftctl.builtins.targets.returns",
     "tftctl.builtins.targets.risk",
     "tftctl.builtins.targets.trend",

@@ -21,9 +21,9 @@ START = 1_614_556_800_000  # Monday 2021-03-01
 SIZES = {"1h": 2400, "4h": 600, "1d": 100}
 SYMBOLS = ("AAA", "BBB", "CCC")
 DEFINITION: dict[str, Any] = {
-    "indicators": ["log_return", "ema", "rsi", "obv", "macd", "return_skewness"],
+    "indicators": ["log_return", "ema", "rsi", "obv", "macd", "return_skewness", "market_beta", "return_rank", "trend_agreement"],
     "targets": ["target_logreturn", "target_max_drawdown", "target_drawdown_prob"],
-    "context_features": ["rsi", "close_zscore", "obv"],
+    "context_features": ["rsi", "close_zscore", "obv", "ema_distance", "market_beta"],
     "normalise": {
         "zscore": {"window": {"1h": 90, "4h": 40, "1d": 12}, "columns": ["close", "obv"]},
         "robust": {"window": {"1h": 50, "4h": 20, "1d": 12}, "columns": ["volume"]},
@@ -197,7 +197,7 @@ def test_an_append_leaves_old_rows_alone(tmp_path: Path) -> None:
     ("changes", "stale"),
     [
         ({"indicators": [*DEFINITION["indicators"], "adx"]}, {"adx", "plus_di", "minus_di"}),
-        ({"indicators": [n for n in DEFINITION["indicators"] if n != "ema"]}, set()),
+        ({"indicators": [n for n in DEFINITION["indicators"] if n != "macd"]}, set()),
         (
             {"normalise": {**DEFINITION["normalise"], "minmax": {"window": {"1h": 9}, "columns": ["rsi"]}}},
             {"rsi_minmax"},

@@ -19,12 +19,24 @@ if TYPE_CHECKING:
 
 Scale = Literal["free", "price", "volume"]
 Kind = Literal["regression", "binary"]
+Scope = Literal["group", "context", "cross_section"]
 
 
 class Params(BaseModel):
     """Base of every parameter model: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CrossSectionParams(Params):
+    """Base of the parameters of `cross_section` indicators (F7).
+
+    `universe` names a list of symbols in configs/features.yaml, `all` every symbol of the build; values are null
+    where fewer than `min_symbols` of them have a bar.
+    """
+
+    universe: str = "all"
+    min_symbols: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,15 @@ class Indicator:
     value, `settle(params)` the number of bars after which the start of the segment is forgotten to 1e-9 (F3).
     `tolerance` is the relative difference that an incremental rebuild may show (0: bit for bit).
     Raise `revision` when the same parameters give other numbers than before.
+
+    `scope` (F7) is `group` for all of the above. The other two have a kernel and read columns of the features table,
+    bars or what configured indicators make:
+
+    - `cross_section`: `kernel(columns, params, symbols)` sees all symbols of a universe side by side, float64 arrays
+      of shape (instants, symbols), NaN where a symbol has no unfilled bar complete at that instant; its params derive
+      from `CrossSectionParams`. `settle` is the number of instants before that still matter, never -1.
+    - `context`: `kernel(columns, params)` sees fused rows one by one: each input, and `<input>__<period>` for every
+      context period of the row. It makes columns of the fused table only.
     """
 
     name: str
@@ -65,11 +86,11 @@ class Indicator:
     outputs: tuple[Output, ...]
     inputs: Callable[[Any], tuple[str, ...]]
     params: type[Params] = Params
-    kernel: Callable[[Columns, Any], Columns] | None = None
+    kernel: Callable[..., Columns] | None = None
     expr: Callable[[Any], Stages] | None = None
     first_valid: Callable[[Any], int] = lambda params: 0
     settle: Callable[[Any], int] = lambda params: 0
-    scope: Literal["group"] = "group"
+    scope: Scope = "group"
     known: bool = False
     tolerance: float = 0.0
     revision: int = 1

@@ -7,10 +7,23 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from tftctl.core.names import TARGET_PREFIX, name_problem
-from tftctl.core.records import Indicator, Kind, Loss, Metric, Output, Params, Scale, Source, Target
+from tftctl.core.records import (
+    CrossSectionParams,
+    Indicator,
+    Kind,
+    Loss,
+    Metric,
+    Output,
+    Params,
+    Scale,
+    Scope,
+    Source,
+    Target,
+)
 
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 SCALES: frozenset[str] = frozenset(get_args(Scale))
+SCOPES: frozenset[str] = frozenset(get_args(Scope))
 
 # the word for a kind of record in messages, and its plural
 RECORDS: dict[str, type] = {
@@ -55,7 +68,21 @@ def _indicator(record: Indicator) -> Iterator[str]:
     if len({output.name for output in outputs}) < len(outputs):
         yield "two outputs have one name"
     yield from _formula(record)
+    yield from _scope(record)
     yield from _defaults(record, ("inputs", "first_valid", "settle"))
+
+
+def _scope(record: Any) -> Iterator[str]:
+    if record.scope not in SCOPES:
+        yield f"scope is {record.scope!r}, not one of {', '.join(sorted(SCOPES))}"
+    elif record.scope != "group" and record.kernel is None:
+        yield f"scope {record.scope} needs a kernel"
+    elif record.scope != "group" and record.known:
+        yield f"scope {record.scope} cannot be known in advance"
+    if record.scope == "cross_section" and not (
+        isinstance(record.params, type) and issubclass(record.params, CrossSectionParams)
+    ):
+        yield "scope cross_section needs params that derive from CrossSectionParams"
 
 
 def _target(record: Any) -> Iterator[str]:

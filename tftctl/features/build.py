@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 
@@ -15,6 +17,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.progress import Report, silent
 from tftctl.features.actions import BuildPlan, describe_plan
 from tftctl.features.columns import Column, describe_columns, describe_targets
+from tftctl.features.crosssection import CrossSections, cross_sections
 from tftctl.features.layout import Layout, lay_out
 from tftctl.features.observed import freeze_observed, observed_calendar
 from tftctl.features.plan import TABLES, Affected, PeriodPlan, examine_groups, plan_build
@@ -162,12 +165,29 @@ def _write(
     if all(plan.mode(table) == "keep" for plan in plans.values() for table in TABLES):
         return 0
     done: dict[int, Written] = {}
-    for number, written in workers.make(plans, tasks):
-        done[number] = written
-        report("features", sum(len(tasks[n]) for n in done), sum(map(len, tasks)))
+    with tempfile.TemporaryDirectory(prefix="tftctl-") as folder:
+        cross = _cross_sections(layout, plans, workers, Path(folder), report)
+        for number, written in workers.make(plans, cross, tasks):
+            done[number] = written
+            report("features", sum(len(tasks[n]) for n in done), sum(map(len, tasks)))
     _put(txn, plans, [done[number] for number in sorted(done)])
     _describe(txn, layout)
     return sum(written.rows for written in done.values())
+
+
+def _cross_sections(
+    layout: Layout, plans: Mapping[str, PeriodPlan], workers: Workers, folder: Path, report: Report
+) -> dict[str, CrossSections]:
+    """What symbols see of each other, by period, where it is not what is stored."""
+    made: dict[str, CrossSections] = {}
+    wanted = [plan for plan in plans.values() if plan.cross_since_ms is not None]
+    for done, plan in enumerate(wanted, 1):
+        own, since = folder / plan.period, plan.cross_since_ms or 0
+        own.mkdir()
+        workers.gather([(plan.period, [symbol], since, own) for symbol in plan.symbols])
+        made[plan.period] = cross_sections(layout.recipe, plan.symbols, since, own)
+        report("cross-sections", done, len(wanted))
+    return made
 
 
 def _put(txn: Transaction, plans: Mapping[str, PeriodPlan], parts: Sequence[Written]) -> None:

@@ -10,7 +10,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError, choices
 from tftctl.core.names import BAR_COLUMNS, age_column, context_column
 from tftctl.core.records import Scale
-from tftctl.features.definitions import IndicatorInstance, TargetInstance
+from tftctl.features.definitions import IndicatorInstance, TargetInstance, of_scope
 from tftctl.features.normalise import SUFFIXES
 
 Role = Literal["bar", "own", "normalised", "context", "macro", "age", "known", "extra"]
@@ -41,14 +41,18 @@ class Column:
 def own_columns(
     instances: Sequence[IndicatorInstance], extras: Mapping[str, Scale], config: FeaturesConfig
 ) -> list[Column]:
-    """Columns of the features table after the bars: indicators, declared extras, normalised columns.
+    """Columns of the features table after the bars: indicators, declared extras, normalised ones, cross-sections.
 
     Raises ConfigError when a column to normalise does not exist, or one name is made twice.
     """
     bars = [Column(name, "bar", "volume" if name == "volume" else "price", name) for name in BAR_COLUMNS]
-    made = [*bars, *_indicator_columns(instances)]
+    made = [*bars, *_indicator_columns(of_scope(instances, "group"))]
     made += [Column(name, "extra", scale, name, None, "a column of the bars") for name, scale in extras.items()]
-    made += _normalised_columns([column.name for column in made], config)
+    there = [column.name for column in made]
+    made += _normalised_columns(there, config)
+    cross = of_scope(instances, "cross_section")
+    _require_inputs(cross, there)
+    made += _indicator_columns(cross)
     names = [column.name for column in made]
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
@@ -56,8 +60,10 @@ def own_columns(
     return made
 
 
-def fused_columns(own: Sequence[Column], config: FeaturesConfig, series: Sequence[str]) -> list[Column]:
-    """All columns of the fused table: own, then context with ages, then macro with ages; the same for all periods.
+def fused_columns(
+    own: Sequence[Column], instances: Sequence[IndicatorInstance], config: FeaturesConfig, series: Sequence[str]
+) -> list[Column]:
+    """All columns of the fused table, the same for all periods: own, context and ages, macro and ages, contextual.
 
     Raises ConfigError when a context feature does not exist.
     """
@@ -78,6 +84,9 @@ def fused_columns(own: Sequence[Column], config: FeaturesConfig, series: Sequenc
     for name in series:
         made.append(Column(name, "macro", "free", name, None, f"last published value of {name}"))
         made.append(Column(age_column(name), "age", "free", name, None, f"hours since {name} was published"))
+    contextual = of_scope(instances, "context")
+    _require_inputs(contextual, config.context_features)
+    made += _indicator_columns(contextual)
     twins = sorted({c.name for c in made if sum(other.name == c.name for other in made) > 1})
     if twins:
         raise ConfigError(f"two sources make the column {twins[0]!r}", "rename the macro series")
@@ -130,6 +139,18 @@ def _indicator_columns(instances: Sequence[IndicatorInstance]) -> list[Column]:
         for instance in instances
         for feature in instance.features
     ]
+
+
+def _require_inputs(instances: Sequence[IndicatorInstance], there: Sequence[str]) -> None:
+    """Raise ConfigError where an indicator over other columns reads one that is not made."""
+    for instance in instances:
+        for name in instance.inputs:
+            if name not in there:
+                place = "context_features" if instance.record.scope == "context" else "indicators"
+                raise ConfigError(
+                    f"configs/features.yaml: {instance.record.name} needs the column {name!r}",
+                    f"add it to {place}; there: {', '.join(there)}",
+                )
 
 
 def _normalised_columns(present: Sequence[str], config: FeaturesConfig) -> list[Column]:

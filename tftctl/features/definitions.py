@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tftctl.core.config.features import FeaturesConfig, IndicatorEntry, TargetEntry
 from tftctl.core.errors import ConfigError, PluginError
 from tftctl.core.names import parameter_suffix
-from tftctl.core.records import Indicator, LabelSpan, Output, Params, Target
+from tftctl.core.records import Indicator, LabelSpan, Output, Params, Scope, Target
 from tftctl.plugins import Registry
 
 ENGINE_REVISION = 1
@@ -90,6 +90,11 @@ def resolve_targets(entries: Sequence[TargetEntry], periods: Sequence[str], regi
     instances = [_target(entry, periods, registry) for entry in entries]
     _refuse_twins([instance.column for instance in instances], "targets")
     return instances
+
+
+def of_scope(instances: Iterable[IndicatorInstance], scope: Scope) -> tuple[IndicatorInstance, ...]:
+    """The instances of one scope (F7)."""
+    return tuple(instance for instance in instances if instance.record.scope == scope)
 
 
 def resolve(config: FeaturesConfig, registry: Registry) -> tuple[list[IndicatorInstance], list[TargetInstance]]:

@@ -62,7 +62,7 @@ def describe_name(name: str, config: FeaturesConfig, registry: Registry, macro: 
 def _columns(config: FeaturesConfig, registry: Registry, macro: Sequence[str]) -> list[Column]:
     indicators, _ = resolve(config, registry)
     try:
-        return fused_columns(own_columns(indicators, config.extra_columns, config), config, macro)
+        return fused_columns(own_columns(indicators, config.extra_columns, config), indicators, config, macro)
     except ConfigError:
         # context or normalisation may name extra columns that only the bars know
         return own_columns(indicators, config.extra_columns, config.model_copy(update={"normalise": {}}))

@@ -24,7 +24,7 @@ from tftctl.ingest.market import market_from
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that turns bars into rows: definitions, configuration, calendars by symbol, declared extras."""
+    """All that turns bars into rows: definitions by scope, configuration, calendars by symbol, declared extras."""
 
     config: FeaturesConfig
     indicators: tuple[IndicatorInstance, ...]
@@ -32,6 +32,8 @@ class Recipe:
     calendars: Mapping[str, Calendar]
     bases: Mapping[str, Any]
     extras: tuple[str, ...]
+    cross: tuple[IndicatorInstance, ...] = ()
+    contextual: tuple[IndicatorInstance, ...] = ()
 
     def prepared(self, bars: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
         """Adjusted bars of one group on its calendar, with every declared extra column."""

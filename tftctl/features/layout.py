@@ -13,7 +13,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.records import Scale
 from tftctl.features.columns import Column, fused_columns, own_columns
-from tftctl.features.definitions import fingerprint, resolve
+from tftctl.features.definitions import fingerprint, of_scope, resolve
 from tftctl.features.fuse import MacroSeries
 from tftctl.features.groups import Recipe, calendars_of
 from tftctl.features.marks import Marks, fused_marks, label_marks, own_marks
@@ -60,16 +60,18 @@ def lay_out(
     everyone = sorted({symbol for names in symbols.values() for symbol in names})
     recipe = Recipe(
         config=config,
-        indicators=tuple(indicators),
+        indicators=of_scope(indicators, "group"),
         targets=tuple(targets),
         calendars=calendars_of(everyone, meta, config, observed),
         bases={symbol: meta["symbols"][symbol]["basis"] for symbol in everyone},
         extras=tuple(extras),
+        cross=of_scope(indicators, "cross_section"),
+        contextual=of_scope(indicators, "context"),
     )
     macro = _macro(snapshot, config)
     own = own_columns(indicators, extras, config)
-    fused = fused_columns(own, config, [series.name for series in macro])
-    own_by_period = {period: own_marks(recipe, period) for period in periods}
+    fused = fused_columns(own, indicators, config, [series.name for series in macro])
+    own_by_period = {period: own_marks(recipe, period, symbols[period]) for period in periods}
     return Layout(
         recipe=recipe,
         periods=periods,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tftctl.core.names import BAR_COLUMNS
+from tftctl.core.names import BAR_COLUMNS, context_column
 from tftctl.features.columns import Column
+from tftctl.features.crosssection import universe
 from tftctl.features.definitions import fingerprint
 from tftctl.features.fuse import MacroSeries
 from tftctl.features.groups import Recipe
@@ -14,14 +15,18 @@ Marks = dict[str, str]
 ABSENT = "absent"
 
 
-def own_marks(recipe: Recipe, period: str) -> Marks:
-    """Of every column of the features table at a period."""
+def own_marks(recipe: Recipe, period: str, symbols: Sequence[str]) -> Marks:
+    """Of every column of the features table at a period; `symbols` are those that it has."""
     marks = dict.fromkeys(BAR_COLUMNS, "bar") | dict.fromkeys(recipe.extras, "extra")
     for instance in recipe.indicators:
         marks |= {f.column: fingerprint(instance.fingerprint, f.output) for f in instance.features}
     for rolling in recipe.rolling(period):
         sources = [marks[name] for name in rolling.sources]
         marks |= {name: fingerprint(name, rolling.definition, sources) for name in rolling.columns}
+    for instance in recipe.cross:
+        seen = [marks[name] for name in instance.inputs]
+        members = universe(recipe, instance, symbols)
+        marks |= {f.column: fingerprint(instance.fingerprint, f.output, seen, members) for f in instance.features}
     return marks
 
 
@@ -51,6 +56,12 @@ def fused_marks(
             marks[column.name] = "age" if here else ABSENT
     for series in macro:
         marks[series.name] = fingerprint(series.name, series.frequency, series.stamp, config.max_stale)
+    for instance in recipe.contextual:
+        seen_here = [marks[name] for name in instance.inputs]
+        seen_there = [marks[context_column(name, q)] for name in instance.inputs for q in contexts]
+        marks |= {
+            f.column: fingerprint(instance.fingerprint, f.output, seen_here, seen_there) for f in instance.features
+        }
     return marks
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import polars as pl
@@ -49,7 +49,10 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class PeriodPlan:
-    """The work of one period. `affected` by symbol; a symbol that is `fresh` had no rows at all."""
+    """The work of one period. `affected` by symbol; a symbol that is `fresh` had no rows at all.
+
+    From `cross_since_ms` on cross-sections are made again for all symbols; None where they stand.
+    """
 
     period: str
     symbols: tuple[str, ...]
@@ -57,6 +60,7 @@ class PeriodPlan:
     affected: Mapping[str, Affected] = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
     macro_changed: bool = False
+    cross_since_ms: int | None = None
 
     def mode(self, table: str) -> Mode:
         """How a table is brought up to date."""
@@ -125,7 +129,17 @@ def _plan_own(snapshot: Snapshot, layout: Layout, period: str, examine: Examine)
         table: _table_plan(snapshot, table, period, layout.marks[table][period], some, several)
         for table in ("features", "targets")
     }
-    return PeriodPlan(period, tuple(symbols), tables, affected, fresh)
+    cross_since = _cross_since(layout, tables["features"], affected, bool(fresh))
+    return PeriodPlan(period, tuple(symbols), tables, affected, fresh, cross_since_ms=cross_since)
+
+
+def _cross_since(layout: Layout, features: TablePlan, affected: Mapping[str, Affected], fresh: bool) -> int | None:
+    names = {column for instance in layout.recipe.cross for column in instance.columns}
+    if not names or features.mode == "keep":
+        return None
+    if features.mode == "rewrite" and (names & set(features.stale) or fresh or affected):
+        return 0
+    return 0 if fresh else min((entry.since_ms for entry in affected.values()), default=None)
 
 
 def _with_fused(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPlan], period: str) -> PeriodPlan:
@@ -139,7 +153,7 @@ def _with_fused(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPl
     several = several or (_has(snapshot, "fused", period) and snapshot.meta("fused").get("origin") != "built")
     marks = layout.marks["fused"][period]
     fused = _table_plan(snapshot, "fused", period, marks, some or macro_changed, several)
-    return PeriodPlan(period, plan.symbols, {**plan.tables, "fused": fused}, plan.affected, plan.fresh, macro_changed)
+    return replace(plan, tables={**plan.tables, "fused": fused}, macro_changed=macro_changed)
 
 
 def _table_plan(snapshot: Snapshot, table: str, period: str, marks: Marks, some: bool, several: bool) -> TablePlan:

@@ -12,11 +12,16 @@ from tftctl.core.names import ROW_COLUMNS, age_column
 from tftctl.core.periods import DAY_MS, period_ms
 from tftctl.features.changes import BAR_HASH, bar_hashes
 from tftctl.features.columns import wide_columns
+from tftctl.features.contextual import contextual_columns
+from tftctl.features.crosssection import CrossSections
 from tftctl.features.fuse import Context, fuse_context, fuse_macro
 from tftctl.features.groups import stored
 from tftctl.features.layout import Layout
 from tftctl.features.plan import Affected, PeriodPlan, TablePlan, prepared_bars
 from tftctl.store import Snapshot
+
+# instants from the first on and before the second, None for no end
+Span = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Work:
     snapshot: Snapshot
     layout: Layout
     plans: Mapping[str, PeriodPlan]
+    cross: Mapping[str, CrossSections] = field(default_factory=dict)
 
     def rows_of(self, symbol: str) -> Iterator[Made]:
         """Everything to write for a symbol, features and targets of all periods first, then fused rows."""
@@ -60,11 +66,13 @@ class _Symbol:
         affected = plan.affected.get(self.symbol)
         fresh = self.symbol in plan.fresh
         if not (_needed(features, affected, fresh) or _needed(targets, affected, fresh)):
+            yield from self._restated(plan)
             return
         prepared = prepared_bars(self.work.snapshot, self.work.layout, plan.period, self.symbol)
         removed = affected.change.removed if affected else ()
         if _needed(features, affected, fresh):
             frame = self._features(prepared, plan.period, features, affected, fresh)
+            frame = pl.concat([frame, *(made.frame for made in self._restated(plan, frame))]).sort("timestamp")
             self.made[plan.period] = frame
             yield Made("features", plan.period, frame, removed)
         if _needed(targets, affected, fresh):
@@ -75,26 +83,26 @@ class _Symbol:
         table = plan.tables["fused"]
         sources = [self.work.plans[q] for q in (plan.period, *self.work.layout.contexts(plan.period))]
         affected = [source.affected[self.symbol] for source in sources if self.symbol in source.affected]
+        spans: list[Span] = [(entry.since_ms, entry.until_ms) for entry in affected]
+        spans += [(source.cross_since_ms, None) for source in sources if source.cross_since_ms is not None]
         fresh = any(self.symbol in source.fresh for source in sources)
         if table.mode == "keep":
             return
         if table.mode == "rewrite" or fresh:
             yield Made("fused", plan.period, self._fuse(plan.period, self._current(plan.period)))
-        elif affected or plan.macro_changed:
-            yield self._patched(plan, affected)
+        elif spans or plan.macro_changed:
+            own = plan.affected.get(self.symbol)
+            removed = own.change.removed if own else ()
+            yield Made("fused", plan.period, self._patched(plan, spans), removed)
 
-    def _patched(self, plan: PeriodPlan, affected: Sequence[Affected]) -> Made:
-        own = plan.affected.get(self.symbol)
-        removed = own.change.removed if own else ()
-        since = 0 if plan.macro_changed else min(entry.since_ms for entry in affected)
-        untils = [entry.until_ms for entry in affected]
-        until = None if None in untils else max((u for u in untils if u is not None), default=0)
+    def _patched(self, plan: PeriodPlan, spans: Sequence[Span]) -> pl.DataFrame:
+        """Fused rows available in one of the spans, and those that other macro values reach."""
+        since = 0 if plan.macro_changed else min(since for since, _ in spans)
         rows = self._current(plan.period, since)
-        wanted = _between(affected, since, until) if not plan.macro_changed else pl.col("available_at") >= since
-        fused = self._fuse(plan.period, rows.filter(wanted))
-        if plan.macro_changed:
-            fused = fused.filter(self._macro_differs(plan.period, fused) | _touched(fused, affected, until))
-        return Made("fused", plan.period, fused, removed)
+        if not plan.macro_changed:
+            return self._fuse(plan.period, rows.filter(_within(spans)))
+        fused = self._fuse(plan.period, rows)
+        return fused.filter(_within(spans) | self._macro_differs(plan.period, fused))
 
     def _features(
         self, prepared: pl.DataFrame, period: str, table: TablePlan, affected: Affected | None, fresh: bool
@@ -108,13 +116,35 @@ class _Symbol:
         elif not affected and not fresh:
             stale = set(table.stale)
         rows = layout.recipe.features(prepared, start, stop, stale)
-        rows = rows.with_columns(bar_hashes(prepared.slice(start, stop - start)))
+        rows = rows.with_columns(bar_hashes(prepared.slice(start, stop - start)), *self._crossed(period, rows))
         rows = stored(rows, wide_columns(layout.own))
         kept = [name for name in names if name not in rows.columns]
         if kept:
             before = self._stored("features", period, kept)
             rows = rows.with_columns(before.select(kept).get_columns())
         return rows.select(*ROW_COLUMNS, BAR_HASH, *names)
+
+    def _crossed(self, period: str, rows: pl.DataFrame) -> list[pl.Series]:
+        cross = self.work.cross.get(period)
+        return [] if cross is None else cross.of(self.symbol, rows)
+
+    def _restated(self, plan: PeriodPlan, made: pl.DataFrame | None = None) -> Iterator[Made]:
+        """Stored rows whose own bars are as they were, with cross-sections that others' bars have changed."""
+        cross = self.work.cross.get(plan.period)
+        if cross is None or plan.mode("features") != "patch" or self.symbol in plan.fresh:
+            return
+        names = [column.name for column in self.work.layout.own]
+        rows = self._stored("features", plan.period, [*ROW_COLUMNS[3:], BAR_HASH, *names])
+        own = plan.affected.get(self.symbol)
+        gone = [*(own.change.removed if own else ()), *(made["timestamp"] if made is not None else ())]
+        known = ~pl.col("timestamp").is_in(pl.Series(gone, dtype=pl.Int64).implode())
+        rows = rows.filter(known & (pl.col("available_at") >= cross.since_ms))
+        fresh = stored(rows.with_columns(cross.of(self.symbol, rows)), wide_columns(self.work.layout.own))
+        differs = pl.any_horizontal(pl.lit(False), *(~pl.col(n).eq_missing(rows[n]) for n in cross.columns))
+        changed = fresh.filter(differs).select(*ROW_COLUMNS, BAR_HASH, *names)
+        if changed.height:
+            self.made.setdefault(plan.period, changed)
+            yield Made("features", plan.period, changed)
 
     def _current(self, period: str, since_ms: int = 0, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Feature rows as they will be after this build, from those that open a while before `since_ms` on."""
@@ -128,7 +158,8 @@ class _Symbol:
         rows = self._stored("features", period, [*wanted[2:]], since)
         if mine is None:
             return rows.select(wanted)
-        gone = [*plan.affected[self.symbol].change.removed, *mine["timestamp"]]
+        own = plan.affected.get(self.symbol)
+        gone = [*(own.change.removed if own else ()), *mine["timestamp"]]
         rows = rows.filter(~pl.col("timestamp").is_in(pl.Series(gone, dtype=pl.Int64).implode()))
         return pl.concat([rows.select(wanted), mine.select(wanted)]).sort("timestamp")
 
@@ -144,6 +175,7 @@ class _Symbol:
                 rows = fuse_context(rows, context, config.max_stale)
         for series in layout.macro:
             rows = fuse_macro(rows, series, config.max_stale)
+        rows = rows.with_columns(contextual_columns(layout.recipe, layout.contexts(period), rows))
         absent = [column for column in layout.fused if column.name not in rows.columns]
         rows = rows.with_columns(
             pl.lit(None, dtype=pl.Float64 if column.dtype == "Float64" else pl.Float32).alias(column.name)
@@ -171,14 +203,8 @@ def _needed(table: TablePlan, affected: Affected | None, fresh: bool) -> bool:
     return table.mode == "rewrite" or (table.mode == "patch" and (affected is not None or fresh))
 
 
-def _between(affected: Sequence[Affected], since: int, until: int | None) -> pl.Expr:
-    later = pl.col("available_at") >= since
-    return later if until is None else later & (pl.col("available_at") < until)
-
-
-def _touched(fused: pl.DataFrame, affected: Sequence[Affected], until: int | None) -> pl.Series:
-    """Rows that changed bars reach, whatever the macro series say."""
-    if not affected:
-        return pl.Series([False]).new_from_index(0, fused.height)
-    since = min(entry.since_ms for entry in affected)
-    return fused.select(_between(affected, since, until)).to_series()
+def _within(spans: Sequence[Span]) -> pl.Expr:
+    """Rows available in one of the spans."""
+    at = pl.col("available_at")
+    parts = ((at >= since) if until is None else (at >= since) & (at < until) for since, until in spans)
+    return pl.any_horizontal(pl.lit(False), *parts)

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import polars as pl
@@ -15,14 +16,17 @@ import polars as pl
 from tftctl.core.calendars import ObservedCalendar
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError
+from tftctl.features.crosssection import CrossSections, gather_inputs, inputs_file
 from tftctl.features.layout import Layout, lay_out
-from tftctl.features.plan import Affected, PeriodPlan, examine_groups
+from tftctl.features.plan import Affected, PeriodPlan, examine_groups, prepared_bars
 from tftctl.features.work import Work
 from tftctl.plugins import Registry
 from tftctl.store import Place, Segment, SegmentSink, Snapshot, Store
 
 Engine = Literal["processes", "ray"]
 Key = tuple[str, str]  # table, period
+Plans = Mapping[str, PeriodPlan]
+Crossed = Mapping[str, CrossSections]
 T = TypeVar("T")
 
 
@@ -55,7 +59,11 @@ class Workers(Protocol):
         """Compare groups (period, symbols) with what their rows were made from; in any order."""
         ...
 
-    def make(self, plans: Mapping[str, PeriodPlan], tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
+    def gather(self, tasks: Sequence[tuple[str, list[str], int, Path]]) -> None:
+        """Leave the inputs of cross-sections of groups (period, symbols) from an instant on in a folder."""
+        ...
+
+    def make(self, plans: Plans, cross: Crossed, tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
         """Make the rows of some symbols each; yields the number of the task with what it left, in any order."""
         ...
 
@@ -72,10 +80,15 @@ class Here:
         for period, symbols in tasks:
             yield examine_groups(self.snapshot, self.layout, period, symbols)
 
-    def make(self, plans: Mapping[str, PeriodPlan], tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
+    def gather(self, tasks: Sequence[tuple[str, list[str], int, Path]]) -> None:
+        """See `Workers`."""
+        for task in tasks:
+            gather_groups(self.snapshot, self.layout, *task)
+
+    def make(self, plans: Plans, cross: Crossed, tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
         """See `Workers`."""
         for number, symbols in enumerate(tasks):
-            yield number, make_symbols(Work(self.snapshot, self.layout, plans), symbols)
+            yield number, make_symbols(Work(self.snapshot, self.layout, plans, cross), symbols)
 
 
 @dataclass(frozen=True)
@@ -92,9 +105,14 @@ class Pool:
         for _, found in self.results(futures):
             yield found
 
-    def make(self, plans: Mapping[str, PeriodPlan], tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
+    def gather(self, tasks: Sequence[tuple[str, list[str], int, Path]]) -> None:
         """See `Workers`."""
-        futures = [self.submit(_make, self.setup, plans, symbols) for symbols in tasks]
+        for _ in self.results([self.submit(_gather, self.setup, *task) for task in tasks]):
+            pass
+
+    def make(self, plans: Plans, cross: Crossed, tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
+        """See `Workers`."""
+        futures = [self.submit(_make, self.setup, plans, cross, symbols) for symbols in tasks]
         yield from self.results(futures)
 
 
@@ -139,6 +157,15 @@ def ray_pool(setup: Setup) -> Iterator[Pool]:
             ray.shutdown()
 
 
+def gather_groups(
+    snapshot: Snapshot, layout: Layout, period: str, symbols: Sequence[str], since_ms: int, folder: Path
+) -> None:
+    """Leave what cross-sections read of some groups in `folder`, one file each (`inputs_file`)."""
+    for symbol in symbols:
+        prepared = prepared_bars(snapshot, layout, period, symbol)
+        gather_inputs(layout.recipe, prepared, since_ms, inputs_file(folder, layout.symbols[period], symbol))
+
+
 def make_symbols(work: Work, symbols: Sequence[str]) -> Written:
     """Make all rows of some symbols, in order: rewritten periods go to new segments, patches stay in memory."""
     written = Written()
@@ -177,9 +204,13 @@ def _examine(setup: Setup, period: str, symbols: list[str]) -> Mapping[str, Affe
     return examine_groups(snapshot, layout, period, symbols)
 
 
-def _make(setup: Setup, plans: Mapping[str, PeriodPlan], symbols: list[str]) -> Written:
+def _gather(setup: Setup, period: str, symbols: list[str], since_ms: int, folder: Path) -> None:
+    gather_groups(*_open(setup), period, symbols, since_ms, folder)
+
+
+def _make(setup: Setup, plans: Plans, cross: Crossed, symbols: list[str]) -> Written:
     snapshot, layout = _open(setup)
-    return make_symbols(Work(snapshot, layout, plans), symbols)
+    return make_symbols(Work(snapshot, layout, plans, cross), symbols)
 
 
 def _open(setup: Setup) -> tuple[Snapshot, Layout]:

@@ -110,7 +110,7 @@ def _features(place: str, config: FeaturesConfig, registry: Registry) -> Iterato
 
     def together(_: Any) -> None:
         indicators, _targets = resolve(config, registry)
-        fused_columns(own_columns(indicators, config.extra_columns, config), config, list(config.macro))
+        fused_columns(own_columns(indicators, config.extra_columns, config), indicators, config, list(config.macro))
 
     yield from _attempt(place, "", [None], together)
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from tftctl.core.records import Indicator, Output
 from tftctl.features.engine import input_arrays, run_kernel, run_stages
+from tftctl.testing import scopes
 from tftctl.testing.bars import (
     MEMORY,
     Array,
@@ -55,6 +56,8 @@ def check(record: Indicator, params: Any = None) -> list[Finding]:
         return problems
     name = f"indicator {record.name}"
     params = record.params() if params is None else params
+    if record.scope != "group":
+        return scopes.check(record, params)
     bars = make_bars(_size(record, params), record.inputs(params))
     failed = run_checks(name, {"run": lambda: _runs(record, params, bars)}, {})
     if failed:

@@ -77,7 +77,8 @@ def real_hours(shared_data: Path, symbol: str, start: int, size: int) -> pl.Data
 def builtin_names(kind: str) -> list[str]:
     """What the package itself brings; guests may be installed beside it."""
     registry = load_registry()
-    return [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+    names = [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+    return [name for name in names if kind != "indicator" or registry.indicator(name).scope == "group"]
 
 
 def family_names(kind: str, *modules: str) -> list[str]:

@@ -83,7 +83,8 @@ def features_config(**values: Any) -> FeaturesConfig:
 def builtin_names(kind: str) -> list[str]:
     """What the package itself brings; guests may be installed beside it."""
     registry = load_registry()
-    return [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+    names = [name for name in registry.names(kind) if registry.find(kind, name).plugin.startswith("builtins.")]
+    return [name for name in names if kind != "indicator" or registry.indicator(name).scope == "group"]
 
 
 def indicators(*entries: str | Mapping[str, Any]) -> list[IndicatorInstance]:

@@ -77,6 +77,7 @@ class FeaturesConfig(Strict):
 
     periods: list[PeriodName] = ["1h", "4h", "1d"]
     symbols: list[str] | None = None
+    universes: dict[str, list[str]] = {}
     calendar: dict[str, str] = {"*": "24x7"}
     bar_delay: dict[str, Annotated[str, Field(pattern=r"^\d+(m|h|d)$")]] = {}
     adjust: Literal["raw", "split", "total"] = "split"
