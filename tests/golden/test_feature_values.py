@@ -16,7 +16,7 @@ import polars as pl
 
 from tftctl.core.calendars import open_calendar
 from tftctl.core.config.features import FeaturesConfig
-from tftctl.features.definitions import resolve
+from tftctl.features.definitions import of_scope, resolve
 from tftctl.features.groups import Recipe
 from tftctl.plugins import load_registry
 
@@ -51,12 +51,16 @@ def document() -> dict[str, list[float | None]]:
     """Columns and labels with default parameters at a few rows."""
     registry = load_registry()
     builtin = {kind: [n for n in registry.names(kind) if is_builtin(kind, n)] for kind in ("indicator", "target")}
-    normalise = {method: {"window": {"1h": 60}, "columns": ["close", "obv"]} for method in ("zscore", "minmax")}
+    normalise = {
+        method: {"window": {"1h": 60}, "columns": ["close", "obv"]} for method in ("zscore", "minmax", "robust")
+    }
     config = FeaturesConfig.model_validate(
         {"indicators": builtin["indicator"], "targets": builtin["target"], "normalise": normalise}
     )
     indicators, targets = resolve(config, registry)
-    recipe = Recipe(config, tuple(indicators), tuple(targets), {"AAA": open_calendar("24x7")}, {"AAA": "raw"}, ())
+    recipe = Recipe(
+        config, of_scope(indicators, "group"), tuple(targets), {"AAA": open_calendar("24x7")}, {"AAA": "raw"}, ()
+    )
     prepared = recipe.prepared(fixed_bars(), None)
     labels = recipe.labels(prepared).drop("symbol", "period", "timestamp")
     rows = recipe.features(prepared).hstack(labels)

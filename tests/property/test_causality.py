@@ -16,7 +16,7 @@ from tftctl.core.calendars import open_calendar
 from tftctl.core.config.features import FeaturesConfig, TargetEntry
 from tftctl.core.periods import period_ms
 from tftctl.features.build import build
-from tftctl.features.definitions import resolve, resolve_targets
+from tftctl.features.definitions import of_scope, resolve, resolve_targets
 from tftctl.features.groups import Recipe
 from tftctl.features.labels import compute_labels
 from tftctl.plugins import load_registry
@@ -36,7 +36,7 @@ CONFIG = FeaturesConfig.model_validate(
     {
         "indicators": INDICATORS,
         "targets": TARGETS,
-        "context_features": ["log_return", "rsi", "close", "volume", "close_zscore", "hour_sin"],
+        "context_features": ["ema_distance", "log_return", "rsi", "close", "volume", "close_zscore", "hour_sin"],
         "normalise": {
             "zscore": {"window": {"1h": 30, "4h": 8, "1d": 3}, "columns": ["close", "obv", "rsi"]},
             "minmax": {"window": {"1h": 30, "4h": 8, "1d": 3}, "columns": ["volume"]},
@@ -120,7 +120,7 @@ def fused(bars: list[pl.DataFrame]) -> dict[str, pl.DataFrame]:
 def recipe() -> Recipe:
     """The definitions, for the engine without the store: float64 before it is rounded."""
     made, targets = resolve(CONFIG, REGISTRY)
-    return Recipe(CONFIG, tuple(made), tuple(targets), {"AAA": open_calendar("24x7")}, {"AAA": "raw"}, ())
+    return Recipe(CONFIG, of_scope(made, "group"), tuple(targets), {"AAA": open_calendar("24x7")}, {"AAA": "raw"}, ())
 
 
 def known_by(rows: pl.DataFrame, instant: int) -> pl.DataFrame:

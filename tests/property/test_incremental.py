@@ -21,7 +21,17 @@ START = 1_614_556_800_000  # Monday 2021-03-01
 SIZES = {"1h": 2400, "4h": 600, "1d": 100}
 SYMBOLS = ("AAA", "BBB", "CCC")
 DEFINITION: dict[str, Any] = {
-    "indicators": ["log_return", "ema", "rsi", "obv", "macd", "return_skewness", "market_beta", "return_rank", "trend_agreement"],
+    "indicators": [
+        "log_return",
+        "ema",
+        "rsi",
+        "obv",
+        "macd",
+        "return_skewness",
+        "market_beta",
+        "return_rank",
+        "trend_agreement",
+    ],
     "targets": ["target_logreturn", "target_max_drawdown", "target_drawdown_prob"],
     "context_features": ["rsi", "close_zscore", "obv", "ema_distance", "market_beta"],
     "normalise": {
