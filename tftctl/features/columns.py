@@ -10,6 +10,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError, choices
 from tftctl.core.names import BAR_COLUMNS, age_column, context_column
 from tftctl.core.records import Scale
+from tftctl.features.anomaly import anomaly_columns, hint_name
 from tftctl.features.definitions import IndicatorInstance, TargetInstance, of_scope
 from tftctl.features.normalise import SUFFIXES
 
@@ -50,6 +51,7 @@ def own_columns(
     made += [Column(name, "extra", scale, name, None, "a column of the bars") for name, scale in extras.items()]
     there = [column.name for column in made]
     made += _normalised_columns(there, config)
+    made += _anomaly_columns(there, config)
     cross = of_scope(instances, "cross_section")
     _require_inputs(cross, there)
     made += _indicator_columns(cross)
@@ -151,6 +153,23 @@ def _require_inputs(instances: Sequence[IndicatorInstance], there: Sequence[str]
                     f"configs/features.yaml: {instance.record.name} needs the column {name!r}",
                     f"add it to {place}; there: {', '.join(there)}",
                 )
+
+
+def _anomaly_columns(present: Sequence[str], config: FeaturesConfig) -> list[Column]:
+    made = []
+    for score, sources in anomaly_columns(config.anomalies).items():
+        for name in sources:
+            if name not in present:
+                raise ConfigError(
+                    f"configs/features.yaml: anomalies: there is no column {name!r}",
+                    choices(name, present, "columns"),
+                )
+        text = f"of {', '.join(sources)} by the bars before"
+        made.append(Column(score, "normalised", "free", sources[0], None, f"score {text}"))
+        made.append(
+            Column(hint_name(score), "normalised", "free", sources[0], None, f"whether the score {text} is high")
+        )
+    return made
 
 
 def _normalised_columns(present: Sequence[str], config: FeaturesConfig) -> list[Column]:

@@ -13,6 +13,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError
 from tftctl.core.names import BAR_COLUMNS, ROW_COLUMNS
 from tftctl.features.adjust import adjust_bars
+from tftctl.features.anomaly import anomalies
 from tftctl.features.bars import prepare_bars
 from tftctl.features.definitions import IndicatorInstance, TargetInstance
 from tftctl.features.engine import compute_features
@@ -45,7 +46,7 @@ class Recipe:
 
     def rolling(self, period: str) -> list[RollingColumns]:
         """Everything that is made from the last valid values of other columns."""
-        return normalisers(self.config.normalise, period)
+        return [*normalisers(self.config.normalise, period), *anomalies(self.config.anomalies, period)]
 
     def features(
         self, prepared: pl.DataFrame, first: int = 0, stop: int | None = None, columns: Collection[str] | None = None

@@ -57,7 +57,7 @@ def check_indicator(record: Indicator, params: Params | None = None) -> list[Fin
     - `first_valid`: the declared bar is the first with a value
     - `settle`: that many bars after a later start, the values agree to 1e-9 (-1: it never forgets)
     - `flat`: unchanging prices without volume neither raise nor give infinity
-    - of other scopes: `symbols`, a cross-section follows its symbols in any order; `rows`, fused rows are seen one by one
+    - `symbols`: a cross-section follows its symbols in any order; `rows`: fused rows are seen one by one
     - `scale`: `free` outputs stay when prices are multiplied and volumes divided by one number (SEMANTICS T5)
     """
     from tftctl.testing import indicators

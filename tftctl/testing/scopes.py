@@ -80,8 +80,9 @@ def _outputs(record: Indicator, run: Run, columns: Columns) -> Iterator[str]:
     made = run(_copied(columns))
     shape = next(iter(columns.values())).shape
     for output in record.outputs:
-        if np.shape(made.get(output.name)) != shape:
-            yield f"{output.name} has the shape {np.shape(made.get(output.name))}, not {shape}"
+        values = made.get(output.name)
+        if values is None or np.shape(values) != shape:
+            yield f"{output.name} has the shape {None if values is None else np.shape(values)}, not {shape}"
     for name in sorted(made.keys() - {output.name for output in record.outputs}):
         yield f"it makes {name!r}, which is not declared"
 
@@ -136,7 +137,8 @@ def _settle(record: Indicator, params: Any, run: Run, columns: Columns) -> Itera
             continue
         for start in (1, 7, 50):
             later = run({name: values[start:].copy() for name, values in columns.items()})
-            if difference(whole[output.name][start + settle :].ravel(), later[output.name][settle:].ravel()) is not None:
+            before, after = whole[output.name][start + settle :], later[output.name][settle:]
+            if difference(before.ravel(), after.ravel()) is not None:
                 yield f"{output.name}: {settle} instants are declared, but later ones still know the start"
                 break
 

@@ -63,6 +63,31 @@ class Normaliser(Strict):
     clip: Annotated[float, Field(gt=0)] | None = 10.0
 
 
+class MadAnomaly(Strict):
+    """A score by rolling median and median absolute deviation of the `window` valid bars before, and its hint."""
+
+    window: dict[PeriodName, Annotated[int, Field(ge=3)]] = {"1h": 500, "4h": 250, "1d": 120, "1w": 52}
+    columns: Annotated[list[str], Field(min_length=1)] = ["log_return", "rolling_volatility", "volume"]
+    threshold: Annotated[float, Field(gt=0)] = 6.0
+
+
+class LofAnomaly(Strict):
+    """A local outlier factor fitted on the `fit` valid bars before each block of `block` bars, and its hint."""
+
+    fit: Annotated[int, Field(ge=50, le=100_000)] = 2000
+    block: Annotated[int, Field(ge=1, le=10_000)] = 100
+    neighbours: Annotated[int, Field(ge=1, le=1000)] = 20
+    columns: Annotated[list[str], Field(min_length=1)] = ["log_return", "rolling_volatility", "volume"]
+    threshold: Annotated[float, Field(gt=1)] = 2.0
+
+
+class AnomaliesConfig(Strict):
+    """Scores of unusual bars: hints, never filters."""
+
+    mad: MadAnomaly | None = None
+    lof: LofAnomaly | None = None
+
+
 class MacroSeries(Strict):
     """How a macro series is dated (T6)."""
 
@@ -89,6 +114,7 @@ class FeaturesConfig(Strict):
     context_features: list[str] = []
     max_stale: Annotated[int, Field(ge=0)] = 1
     normalise: dict[NormaliserName, Normaliser] = {}
+    anomalies: AnomaliesConfig = AnomaliesConfig()
     macro: dict[str, MacroSeries] = {}
 
     @field_validator("context")
