@@ -65,12 +65,22 @@ def test_two_writers_lose_no_commit_and_a_reader_sees_whole_snapshots(store: Sto
     assert not list((store.root / "_leases").iterdir())
 
 
-def test_killed_writers_leave_the_store_before_or_after(tmp_path: Path) -> None:
+def crash(folder: Path, kills: int) -> int:
+    """Kill two competing writers and a reader again and again; the number of commits that were made."""
     worker = Path(__file__).with_name("crash_worker.py")
-    command = [sys.executable, str(worker), str(tmp_path / "store"), "25"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    command = [sys.executable, str(worker), str(folder / "store"), str(kills), "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 25
+    return json.loads(done.stdout)["commits"]
+
+
+def test_killed_writers_leave_the_store_before_or_after(tmp_path: Path) -> None:
+    assert crash(tmp_path, kills=6) >= 6
+
+
+@pytest.mark.slow
+def test_sixty_killed_pairs_of_writers_leave_the_store_before_or_after(tmp_path: Path) -> None:
+    assert crash(tmp_path, kills=60) >= 60
 
 
 def test_a_waiting_writer_says_who_holds_the_lock(store: Store) -> None:
