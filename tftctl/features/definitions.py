@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -193,5 +194,6 @@ def _refuse_twins(columns: list[str], what: str) -> None:
         )
 
 
+@cache
 def _library_versions() -> list[str]:
     return [f"{name} {version(name)}" for name in ("TA-Lib", "numba", "polars")]

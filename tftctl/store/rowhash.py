@@ -15,6 +15,8 @@ import polars as pl
 
 _WORD = 1 << 64
 _CHUNK_ROWS = 1 << 16
+# values from which on compiled loops are worth loading
+_WORTH_COMPILED = 1 << 20
 _LANES = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03))
 
 
@@ -42,6 +44,8 @@ class RowHash:
 
 def hash_rows(frame: pl.DataFrame) -> np.ndarray:
     """Hash each row: uint64 of shape (rows, 2)."""
+    if frame.height * frame.width >= _WORTH_COMPILED:
+        return hash_rows_compiled(frame)
     hashes = np.empty((frame.height, 2), dtype=np.uint64)
     seeds = {name: _text_hash(name) for name in frame.columns}
     for start in range(0, frame.height, _CHUNK_ROWS):
@@ -54,6 +58,23 @@ def hash_rows(frame: pl.DataFrame) -> np.ndarray:
     return hashes
 
 
+def hash_rows_compiled(frame: pl.DataFrame) -> np.ndarray:
+    """The same hashes in one pass a column; worth loading numba for only where there is much to hash."""
+    from tftctl.store.rowmix import add_column, add_column_with_nulls, finish
+
+    sums = np.zeros(frame.height, dtype=np.uint64)
+    for name in frame.columns:
+        column, seed = frame.get_column(name), np.uint64(_text_hash(name))
+        if column.null_count():
+            add_column_with_nulls(sums, _words(column), column.is_null().to_numpy(), seed)
+        else:
+            add_column(sums, _words(column), seed)
+    lanes = [np.empty(frame.height, dtype=np.uint64) for _ in _LANES]
+    for lane, salt in zip(lanes, _LANES, strict=True):
+        finish(sums, salt, lane)
+    return np.column_stack(lanes)
+
+
 def total(hashes: np.ndarray) -> RowHash:
     """Sum of row hashes of shape (rows, 2)."""
     high, low = hashes.sum(axis=0, dtype=np.uint64)
@@ -61,14 +82,14 @@ def total(hashes: np.ndarray) -> RowHash:
 
 
 def _mixed_column(column: pl.Series, seed: int) -> np.ndarray:
-    mixed = _mix(_bits(column) + np.uint64(seed))
+    mixed = _mix(_words(column).astype(np.uint64) + np.uint64(seed))
     if column.null_count():
         mixed[column.is_null().to_numpy()] = 0
     return mixed
 
 
-def _bits(column: pl.Series) -> np.ndarray:
-    """A uint64 array, perhaps of the column's own memory, equal exactly where the values are; anything where null."""
+def _words(column: pl.Series) -> np.ndarray:
+    """Unsigned numbers, perhaps in the column's own memory, equal exactly where the values are; anything where null."""
     if column.dtype == pl.String:
         texts = column.unique().drop_nulls()
         codes = pl.Series([_text_hash(text) for text in texts], dtype=pl.UInt64)
@@ -78,7 +99,7 @@ def _bits(column: pl.Series) -> np.ndarray:
     if column.null_count():
         column = column.fill_null(0)
     words = column.to_numpy()
-    return words.view(np.uint32).astype(np.uint64) if column.dtype == pl.Float32 else words.view(np.uint64)
+    return words.view(np.uint32 if column.dtype == pl.Float32 else np.uint64)
 
 
 def _mix(words: np.ndarray) -> np.ndarray:

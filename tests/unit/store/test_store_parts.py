@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tftctl.core.errors import StoreError
@@ -16,7 +16,7 @@ from tftctl.store import cache_dir, layout
 from tftctl.store.frames import period_order
 from tftctl.store.local import LocalStorage
 from tftctl.store.lock import file_system
-from tftctl.store.rowhash import RowHash, hash_rows, total
+from tftctl.store.rowhash import RowHash, hash_rows, hash_rows_compiled, total
 from tftctl.store.writer import Place
 
 WORD = (1 << 64) - 1
@@ -56,12 +56,14 @@ def naive_hash(row: dict[str, object]) -> tuple[int, int]:
     return mix(word ^ 0x9E3779B97F4A7C15), mix(word ^ 0xD1B54A32D192ED03)
 
 
+@settings(deadline=None)  # the first example compiles
 @given(st.lists(VALUES, max_size=8))
 def test_row_hashes_are_those_of_a_naive_loop(rows: list[tuple[object, ...]]) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     numbers = frame.select(pl.col("double", "single").fill_nan(None))
     frame = frame.with_columns(numbers)  # the bits of a NaN do not survive Python
-    assert [tuple(map(int, row)) for row in hash_rows(frame)] == [naive_hash(row) for row in frame.to_dicts()]
+    for made in (hash_rows(frame), hash_rows_compiled(frame)):
+        assert [tuple(map(int, row)) for row in made] == [naive_hash(row) for row in frame.to_dicts()]
 
 
 def test_sums_know_no_order_and_can_be_taken_apart() -> None:
