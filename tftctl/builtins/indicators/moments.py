@@ -66,7 +66,7 @@ def return_kurtosis(columns: Columns, params: KurtosisParams) -> dict[str, Array
     from tftctl.builtins.indicators.kernels_rolling import rolling_moments
 
     _, m2, _, m4 = rolling_moments(log_returns(columns["close"]), params.period)
-    return {"return_kurtosis": ratio(m4, m2**2) - 3}
+    return {"return_kurtosis": ratio(m4, m2 * m2) - 3}
 
 
 def tail_index(columns: Columns, params: TailParams) -> dict[str, Array]:
@@ -86,10 +86,12 @@ def tail_index(columns: Columns, params: TailParams) -> dict[str, Array]:
 
 
 def _skewness(values: Array, window: int) -> Array:
+    import numpy as np
+
     from tftctl.builtins.indicators.kernels_rolling import rolling_moments
 
     _, m2, m3, _ = rolling_moments(values, window)
-    return ratio(m3, m2**1.5)
+    return ratio(m3, m2 * np.sqrt(m2))
 
 
 @hookimpl

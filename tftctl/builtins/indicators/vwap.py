@@ -45,9 +45,11 @@ def daily_vwap(columns: Columns, params: Params) -> dict[str, Array]:
 
     For bars of a day and longer it is the bar's typical price.
     """
+    import numpy as np
+
     from tftctl.builtins.indicators.kernels_rolling import cumulative_by
 
-    volume, day = columns["volume"], columns["timestamp"] // DAY_MS
+    volume, day = columns["volume"], np.floor(columns["timestamp"] / DAY_MS)
     traded = cumulative_by(_typical_price(columns) * volume, day)
     vwap = ratio(traded, cumulative_by(volume, day))
     return {"daily_vwap": vwap, "daily_vwap_distance": ratio(columns["close"] - vwap, vwap)}
