@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 PRICES = ("open", "high", "low", "close")
 START_MS = 1_609_459_200_000  # 2021-01-01
+NUMBERING = ("timestamp", "bar_index")  # where a bar stands: no market moves these
 MEMORY = 1e-9  # relative: what may remain of a forgotten start, and of rounding
 
 CHANGES: dict[str, Callable[[Array], Array]] = {
@@ -25,8 +26,11 @@ CHANGES: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def make_bars(size: int, names: Iterable[str] = (), seed: int = 11, period: str = "1h") -> pl.DataFrame:
-    """A random walk with wandering volatility; every name that is no bar column becomes a positive extra column."""
+def make_bars(size: int, names: Collection[str] = (), seed: int = 11, period: str = "1h") -> pl.DataFrame:
+    """A random walk with wandering volatility; every name that is no bar column becomes a positive extra column.
+
+    `bar_index`, where it is asked for, counts the bars as in a build.
+    """
     rng = np.random.default_rng(seed)
     calm = 0.01 * np.exp(0.3 * np.sin(np.arange(size) / 17.0))
     close = 100.0 * np.exp(np.cumsum(rng.standard_normal(size) * calm))
@@ -40,6 +44,8 @@ def make_bars(size: int, names: Iterable[str] = (), seed: int = 11, period: str 
         "close": close,
         "volume": rng.lognormal(5.0, 0.8, size),
     }
+    if "bar_index" in names:
+        columns["bar_index"] = np.arange(size, dtype=np.int64)
     extras = [name for name in dict.fromkeys(names) if name not in columns]
     return pl.DataFrame(columns | {name: rng.lognormal(0.0, 0.5, size) for name in extras})
 
@@ -54,7 +60,7 @@ def flat(bars: pl.DataFrame, start: int = 0) -> pl.DataFrame:
 
 def all_columns(bars: pl.DataFrame, rows: Mask) -> dict[str, Mask]:
     """The same rows in every column that may be changed."""
-    return {name: rows for name in bars.columns if name != "timestamp"}
+    return {name: rows for name in bars.columns if name not in NUMBERING}
 
 
 def changed(bars: pl.DataFrame, where: Mapping[str, Mask]) -> dict[str, pl.DataFrame]:
@@ -75,13 +81,13 @@ def rescaled(bars: pl.DataFrame, factor: float, extras: str) -> pl.DataFrame:
     """Prices times `factor`, volumes by it; other columns follow `extras`: free, price or volume."""
     powers = dict.fromkeys(PRICES, 1) | {"volume": -1}
     other = {"free": 0, "price": 1, "volume": -1}[extras]
-    names = [name for name in bars.columns if name != "timestamp"]
+    names = [name for name in bars.columns if name not in NUMBERING]
     return bars.with_columns(pl.col(name) * factor ** powers.get(name, other) for name in names)
 
 
 def extra_names(names: Sequence[str]) -> list[str]:
-    """Those that are neither bar columns nor the time."""
-    return [name for name in names if name not in (*BAR_COLUMNS, "timestamp")]
+    """Those that are neither bar columns nor the time or number of a bar."""
+    return [name for name in names if name not in (*BAR_COLUMNS, *NUMBERING)]
 
 
 def difference(before: Array, after: Array, tolerance: float = MEMORY) -> int | None:
