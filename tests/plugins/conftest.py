@@ -5,6 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-
-sys.path[:0] = [str(PLUGINS / name) for name in ("tftctl-garch", "tftctl-talib")]
+_PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+sys.path[:0] = [str(_PLUGINS / name) for name in ("tftctl-garch", "tftctl-talib")]
