@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import tftctl_garch
 from pydantic import ValidationError
 from tftctl_garch import filters, fitting, tftctl_indicators
 from tftctl_garch.models import MODELS
@@ -374,23 +375,26 @@ def test_segments_begin_anew() -> None:
     registry = Registry({"indicator": {record.name: Provided(record, "tftctl-garch", "0")}}, {}, (), {})
     entry = IndicatorEntry(name=record.name, **SMALL.model_dump())
     (instance,) = resolve_indicators([entry], registry)
-    first, second = simulated(333), simulated(400, seed=9)
+    first, second = simulated(333), simulated(800, seed=9)
     frame = pl.DataFrame(
         {
             "symbol": "AAA",
             "period": "1h",
-            "timestamp": pl.int_range(733, eager=True),
-            "segment": [0] * 333 + [1] * 400,
-            "bar_index": pl.int_range(733, eager=True),
+            "timestamp": pl.int_range(1133, eager=True),
+            "segment": [0] * 333 + [1] * 800,
+            "bar_index": pl.int_range(1133, eager=True),
             "close": np.concatenate((first, second)),
         }
     )
     made = compute_features(frame, [instance])
     assert made.columns == [f"garch_{what}_200_60_120" for what in ("volatility_next", "volatility_now", "residual")]
     column = made["garch_volatility_next_200_60_120"]
-    assert np.flatnonzero(column.is_not_null().to_numpy()).tolist() == [*range(120, 333), *range(453, 733)]
+    assert np.flatnonzero(column.is_not_null().to_numpy()).tolist() == [*range(120, 333), *range(453, 1133)]
     alone = run("garch", second, first_bar=333)["next"]
     assert np.array_equal(column.to_numpy()[453:], alone[120:])
+    assert instance.memory == settle(SMALL) == 500
+    for begin in (300, 470, 901, 1100, 1132):
+        assert compute_features(frame, [instance], begin).equals(made.slice(begin))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -415,6 +419,14 @@ def test_better_than_an_exponential_mean_on_the_index(name: str) -> None:
 def test_check_passes(name: str) -> None:
     params = RefitParams(fit_window=100, refit_every=130, min_fit=100)
     assert [str(finding) for finding in check_indicator(RECORDS[f"{name}_volatility"], params)] == []
+
+
+def test_other_libraries_make_other_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their versions are part of the definition, so that columns of older fits become stale."""
+    now = RECORDS["garch_volatility"].revision
+    assert {record.revision for record in tftctl_indicators()} == {now}
+    monkeypatch.setattr(tftctl_garch, "version", lambda name: "99.0")
+    assert {record.revision for record in tftctl_indicators()} != {now}
 
 
 def test_parameters_are_checked() -> None:

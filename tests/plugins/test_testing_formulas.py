@@ -106,6 +106,31 @@ def test_extra_columns_may_have_any_scale() -> None:
     assert testing.check_indicator(ratio) == []
 
 
+def change_since_block(columns: planted.Columns, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """close / close of the last bar whose number is a multiple of 50, in blocks that are whole."""
+    change = np.full(numbers.size, np.nan)
+    for t in range(49, numbers.size):
+        change[t] = columns["close"][t] / columns["close"][t - int(numbers[t]) % 50]
+    return {"three_bars": change}
+
+
+def test_blocks_are_anchored_to_numbers_of_bars() -> None:
+    """`bar_index` counts as in a build, also in an update that begins later; a position in the array does not."""
+    fields = {"inputs": lambda params: ("close", "bar_index"), "first_valid": lambda params: 49}
+    by_number = planted.indicator(
+        kernel=lambda columns, params: change_since_block(columns, columns["bar_index"]),
+        settle=lambda params: 49,
+        **fields,
+    )
+    assert testing.check_indicator(by_number) == []
+    by_position = planted.indicator(
+        kernel=lambda columns, params: change_since_block(columns, np.arange(columns["close"].size)),
+        settle=lambda params: 49,
+        **fields,
+    )
+    assert checks_of(testing.check_indicator(by_position)) == {"settle"}
+
+
 CLOSE = Yardstick(("close",), 2)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from tftctl.api import Indicator, Output, hookimpl
 from tftctl_garch.settings import RefitParams, settle
@@ -29,6 +31,11 @@ def volatility(name: str, columns: Mapping[str, Array], params: RefitParams) -> 
     return conditional_volatility(name, columns, params)
 
 
+def fitted_by() -> int:
+    """A number that changes with the libraries that fit: other versions may end at other parameters."""
+    return crc32(" ".join(version(name) for name in ("arch", "scipy")).encode())
+
+
 @hookimpl
 def tftctl_indicators() -> Iterable[Indicator]:
     """One indicator per model."""
@@ -42,4 +49,5 @@ def tftctl_indicators() -> Iterable[Indicator]:
             kernel=partial(volatility, name),
             first_valid=lambda params: params.min_fit,
             settle=settle,
+            revision=fitted_by(),
         )
