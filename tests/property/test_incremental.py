@@ -13,7 +13,8 @@ import pytest
 
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.periods import period_ms
-from tftctl.features.build import BuildResult, build
+from tftctl.features.actions import BuildPlan
+from tftctl.features.build import HERE, BuildResult, Spread, build, plan_features
 from tftctl.plugins import load_registry
 from tftctl.store import Store
 
@@ -235,3 +236,46 @@ def test_changed_definitions_make_their_own_columns_only(
     assert computed <= stale | {"rsi"}  # what a new rolling column is made from is computed to make it
     monkeypatch.undo()
     assert_equals_fresh(store, bars, **changes)
+
+
+def test_processes_make_the_same_bits(tmp_path: Path) -> None:
+    """DESIGN 5: a full build and an append spread over two processes equal those of one."""
+    bars = market(days=20)
+    spread = Spread(jobs=2, load=load_registry)
+    stores = {name: Store(tmp_path / name) for name in ("here", "there")}
+    for more in (bars, market(days=21)):
+        for name, store in stores.items():
+            write(store, more)
+            build(
+                store,
+                FeaturesConfig.model_validate(DEFINITION),
+                load_registry(),
+                spread=spread if name == "there" else HERE,
+            )
+        with stores["here"].read() as here, stores["there"].read() as there:
+            for table in ("features", "targets", "fused"):
+                assert here.data_version(table) == there.data_version(table)
+
+
+def test_the_plan_says_what_would_be_made_and_why(tmp_path: Path) -> None:
+    """STYLE 15: and a build then does just that."""
+    store, bars = Store(tmp_path), market()
+    write(store, bars)
+    config = FeaturesConfig.model_validate(DEFINITION)
+    first = plan_features(store, config, load_registry())
+    assert {action.why for action in first.actions} == {"new"}
+    assert store.current() == 1  # nothing was written
+    make(store)
+    assert plan_features(store, config, load_registry()) == BuildPlan([], 0)
+    write(store, appended(bars))
+    found = {(a.table, a.period, a.why): a.rows for a in plan_features(store, config, load_registry()).actions}
+    rows = {"1h": 24, "4h": 6, "1d": 1}
+    for period, size in rows.items():
+        assert found["features", period, "new bars"] == 3 * size
+        assert found["fused", period, "new or corrected bars, own or in context"] == 3 * size
+    assert make(store).rows_computed == 3 * sum(rows.values())
+    more = FeaturesConfig.model_validate({**DEFINITION, "indicators": [*DEFINITION["indicators"], "adx"]})
+    (added,) = (
+        a for a in plan_features(store, more, load_registry()).actions if (a.table, a.period) == ("features", "1d")
+    )
+    assert (added.columns, added.why, added.groups) == (["adx", "plus_di", "minus_di"], "added", 3)
