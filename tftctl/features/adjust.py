@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -9,16 +10,26 @@ import polars as pl
 
 from tftctl.core.errors import ConfigError
 from tftctl.core.periods import DAY_MS, is_intraday
+from tftctl.core.records import Scale
 
 Basis = Literal["raw", "split", "total"]
 _PRICES = ("open", "high", "low", "close")
+_VENDOR_SCALES: dict[str, Scale] = {"vwap": "price", "taker_buy_volume": "volume"}
 
 
-def adjust_bars(bars: pl.DataFrame, factors: pl.DataFrame | None, *, basis: Basis, wanted: Basis) -> pl.DataFrame:
+def adjust_bars(
+    bars: pl.DataFrame,
+    factors: pl.DataFrame | None,
+    *,
+    basis: Basis,
+    wanted: Basis,
+    extras: Mapping[str, Scale] | None = None,
+) -> pl.DataFrame:
     """Bring one group's bars from the basis of their file to the wanted one.
 
     `factors`: rows timestamp (session date 00:00 UTC), price_factor, split_factor, each valid up to and including
-    its date; bars after the last date keep factor 1. Splits divide the volume, dividends do not touch it.
+    its date; bars after the last date keep factor 1. Splits divide the volume, dividends do not touch it. `extras`
+    are the declared scales of further columns; what vendors publish in units of price or shares is known besides.
     Without factors raw bars stay raw: nothing says that they ever split.
 
     Raises ConfigError when the basis of the file cannot be undone.
@@ -34,8 +45,10 @@ def adjust_bars(bars: pl.DataFrame, factors: pl.DataFrame | None, *, basis: Basi
     assert factors is not None
     split, price = _at_dates(bars, factors)
     scale = split * (price if wanted == "total" else 1.0)
+    scales = {**_VENDOR_SCALES, **(extras or {}), **dict.fromkeys(_PRICES, "price"), "volume": "volume"}
     return bars.with_columns(
-        *(pl.col(name) * pl.Series(scale) for name in _PRICES), volume=pl.col("volume") / pl.Series(split)
+        *(pl.col(name) * pl.Series(scale) for name in bars.columns if scales.get(name) == "price"),
+        *(pl.col(name) / pl.Series(split) for name in bars.columns if scales.get(name) == "volume"),
     )
 
 

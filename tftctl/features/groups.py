@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,7 @@ from tftctl.core.calendars import Calendar, ObservedCalendar, calendar_for
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError
 from tftctl.core.names import BAR_COLUMNS, ROW_COLUMNS
+from tftctl.core.records import Scale
 from tftctl.features.adjust import adjust_bars
 from tftctl.features.anomaly import anomalies
 from tftctl.features.bars import prepare_bars
@@ -35,11 +36,14 @@ class Recipe:
     extras: tuple[str, ...]
     cross: tuple[IndicatorInstance, ...] = ()
     contextual: tuple[IndicatorInstance, ...] = ()
+    extra_scales: Mapping[str, Scale] = field(default_factory=dict)
 
     def prepared(self, bars: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
         """Adjusted bars of one group on its calendar, with every declared extra column."""
         symbol = bars["symbol"][0]
-        adjusted = adjust_bars(bars, factors, basis=self.bases[symbol], wanted=self.config.adjust)
+        adjusted = adjust_bars(
+            bars, factors, basis=self.bases[symbol], wanted=self.config.adjust, extras=self.extra_scales
+        )
         rows = prepare_bars(adjusted, self.calendars[symbol], max_fill_bars=self.config.max_fill_bars)
         missing = [name for name in self.extras if name not in rows.columns]
         return rows.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)

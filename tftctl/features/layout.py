@@ -67,6 +67,7 @@ def lay_out(
         extras=tuple(extras),
         cross=of_scope(indicators, "cross_section"),
         contextual=of_scope(indicators, "context"),
+        extra_scales=extras,
     )
     macro = _macro(snapshot, config)
     own = own_columns(indicators, extras, config)
@@ -157,5 +158,5 @@ def _bar_mark(snapshot: Snapshot, recipe: Recipe, period: str, symbols: Sequence
     frozen = snapshot.has("calendar") and period in snapshot.periods("calendar")
     slots = snapshot.data_version("calendar", period) if frozen else None
     markets = {symbol: meta["symbols"][symbol] for symbol in symbols}
-    settings = [config.adjust, config.max_fill_bars, meta.get("calendar_versions"), recipe.extras]
+    settings = [config.adjust, config.max_fill_bars, meta.get("calendar_versions"), dict(recipe.extra_scales)]
     return fingerprint(settings, factors, slots, markets, snapshot.data_version("bars", period))
