@@ -56,10 +56,23 @@ def test_features_of_raw_bars_with_factors_are_those_of_adjusted_bars(name: str,
     """T5: no indicator sees the split."""
     adjusted = row_of_bars(100, "1d", seed=2).with_columns(taker_buy_volume=0.6 * pl.col("volume"))
     raw = unadjusted(adjusted, total)
+    raw = raw.with_columns(taker_buy_volume=0.6 * pl.col("volume"))
     rebuilt = adjust_bars(raw, factors(), basis="raw", wanted=wanted)
     expected, found = (compute_features(prepared(bars), indicators(name)) for bars in (adjusted, rebuilt))
     for column in expected.columns:
         np.testing.assert_allclose(numbers(found[column]), numbers(expected[column]), rtol=1e-7, atol=1e-9)
+
+
+def test_extra_columns_are_adjusted_by_their_scale() -> None:
+    """T5: as declared; what vendors publish in shares or prices is known, the rest is left alone."""
+    adjusted = row_of_bars(100, "1d")
+    raw = unadjusted(adjusted, total=False).with_columns(
+        vwap=pl.col("close"), taker_buy_volume="volume", best="high", shares="volume", trades="volume"
+    )
+    found = adjust_bars(raw, factors(), basis="raw", wanted="split", extras={"best": "price", "shares": "volume"})
+    for name, like in {"vwap": "close", "taker_buy_volume": "volume", "best": "high", "shares": "volume"}.items():
+        np.testing.assert_allclose(found[name], adjusted[like], rtol=1e-12)
+    assert found["trades"].equals(raw["trades"])
 
 
 def test_the_split_would_be_seen_without_factors() -> None:
