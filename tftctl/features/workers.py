@@ -138,7 +138,9 @@ def ray_pool(setup: Setup) -> Iterator[Pool]:
         ) from None
     mine = not ray.is_initialized()
     if mine:
-        ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+        # without a cluster, one of its own that nobody else reaches
+        alone = {} if os.environ.get("RAY_ADDRESS") else {"_node_ip_address": "127.0.0.1"}
+        ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, **alone)
 
     def submit(function: Callable[..., Any], *arguments: Any) -> Any:
         return ray.remote(function).options(runtime_env={"env_vars": _ONE_THREAD}).remote(*arguments)
