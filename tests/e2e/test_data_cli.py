@@ -87,15 +87,23 @@ def test_strict_and_unusable_imports_are_exit_3(made: Workspace, tmp_path: Path)
     assert errors.count("\n") == 2
     none = tmp_path / "ETHUSDT_1h.csv"
     none.write_text("timestamp,open,high,low,close,volume\nsoon,1,1,1,1,1\n")
-    document, _ = tftctl(made, "data", "import", none, code=3)
+    document, errors = tftctl(made, "data", "import", none, code=3)
     assert (document["rows_accepted"], document["rows_rejected"]) == (0, 1)
-    assert tftctl(made, "data", "list")[0] == []
+    assert document["error"]["code"] == 3
+    assert document["error"]["message"] == "nothing was accepted: unreadable time (1)"
+    assert "error: nothing was accepted: unreadable time (1)" in errors
+    both = bars_file(tmp_path / "in" / "1h" / "SOLUSDT.csv")
+    document, _ = tftctl(made, "data", "import", both, path, "--strict", "--symbol", "SOLUSDT", code=3)
+    assert document["rows_accepted"] == 5
+    assert document["error"]["message"] == "--strict refused 1 of 2 files"
+    assert [row["symbol"] for row in tftctl(made, "data", "list")[0]] == ["SOLUSDT"]
 
 
 def test_usage_errors_are_exit_2(made: Workspace, tmp_path: Path) -> None:
     path = bars_file(tmp_path / "BTCUSDT_1h.csv")
-    for arguments in (("--period", "1 parsec"), ("--prefer", "both"), ("--as-of", "soon"), ("--timezone", "Mars/Base"),
-                      ("--calendar", "MARS")):  # fmt: skip
+    for arguments in (("--period", "1 parsec"), ("--period", "1M"), ("--prefer", "both"), ("--as-of", "soon"),
+                      ("--as-of", "2099-01-01"), ("--timezone", "Mars/Base"), ("--calendar", "MARS"),
+                      ("--symbol", "a?b"), ("--extra", "openInterest")):  # fmt: skip
         document, errors = tftctl(made, "data", "import", path, *arguments, code=2)
         assert document["error"]["code"] == 2, arguments
         assert {"code", "message", "hint"} <= set(document["error"])
@@ -115,6 +123,10 @@ def test_convert_and_an_untrusted_pickle(made: Workspace, tmp_path: Path) -> Non
 
 
 def test_macro_import_and_list(made: Workspace, tmp_path: Path) -> None:
+    document, _ = tftctl(
+        made, "macro", "import", tmp_path, "--frequency", "1mo", "--stamp", "end", "--lag", "0d", code=3
+    )
+    assert document["error"]["message"].endswith("is a folder")
     path = tmp_path / "m2.csv"
     path.write_text("date,value\n2024-01-01,1\n2024-02-01,\n2024-03-01,3\n")
     document, _ = tftctl(made, "macro", "import", path, code=2)
@@ -136,7 +148,11 @@ def test_adopting_and_factors(made: Workspace, tmp_path: Path) -> None:
     assert (found["rows"], found["labels_removed"], found["audit"]) == (6, 2, "unaudited")
     factors = tmp_path / "aapl.csv"
     factors.write_text("19980102,0.8,0.5,1\n20500101,1,1,0\n")
-    assert tftctl(made, "data", "import", factors, "--as", "factors")[0] == {"symbols": {"AAPL": 2}, "rows": 2}
+    assert tftctl(made, "data", "import", factors, "--as", "factors")[0] == {
+        "symbols": {"AAPL": 2},
+        "rows": 2,
+        "without_bars": ["AAPL"],
+    }
 
 
 def test_samples(made: Workspace) -> None:

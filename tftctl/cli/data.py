@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -71,9 +72,11 @@ def import_files(
 
     workspace = workspace_of(ctx)
     if kind == "factors":
-        stored = factors_job(workspace, paths)
+        stored, without_bars = factors_job(workspace, paths)
+        if without_bars:
+            say(f"no bars of {', '.join(without_bars)} yet: factors are used for a symbol of exactly their file's name")
         if as_json:
-            emit_json({"symbols": stored, "rows": sum(stored.values())})
+            emit_json({"symbols": stored, "rows": sum(stored.values()), "without_bars": without_bars})
         else:
             print_table(("symbol", "dates"), list(stored.items()))
         return
@@ -94,9 +97,7 @@ def import_files(
     )
     with progress_bar() as report:
         found = import_job(workspace, paths, options, report)
-    show_import(found, as_json)
-    if failed(found, strict=strict):
-        raise typer.Exit(DATA)
+    show_import(found, as_json, strict=strict)
 
 
 @app.command("convert")
@@ -179,34 +180,60 @@ def gaps(ctx: typer.Context, symbols: Symbols = None, as_json: JsonFlag = False)
         print_table(("symbol", "period", "from", "to", "missing"), [list(row.values()) for row in rows])
 
 
-def show_import(found: ImportReport, as_json: bool) -> None:
-    """The import on stdout; refusals, corrections and remarks on stderr."""
+def show_import(found: ImportReport, as_json: bool, *, strict: bool = False) -> None:
+    """The import on stdout; refusals, corrections and remarks on stderr. Raises Exit where it failed as a whole."""
     for file in found.files:
-        _remarks(file)
+        _refusals(file)
+    _notes(found.files)
+    failure = _failure(found, strict=strict)
     if as_json:
-        emit_json(found.document())
-        return
-    columns = ("path", "symbol", "period", "rows_read", "rows_accepted", "rows_rejected", "duplicates")
-    print_table(columns, [[getattr(file, name) for name in columns] for file in found.files])
-    if found.rows_rejected:
-        say(f"refused rows with line and reason: {found.folder}/rejects.csv")
+        error = None if failure is None else {"code": DATA, "kind": "data", "message": failure[0], "hint": failure[1]}
+        emit_json(found.document() | ({} if error is None else {"error": error}))
+    else:
+        columns = ("path", "symbol", "period", "rows_read", "rows_accepted", "rows_rejected", "duplicates")
+        print_table(columns, [[getattr(file, name) for name in columns] for file in found.files])
+        if any(file.rejects for file in found.files):
+            say(f"refused rows with line and reason: {found.folder}/rejects.csv")
+    if failure is not None:
+        say(f"error: {failure[0]}\n  hint: {failure[1]}")
+        raise typer.Exit(DATA)
 
 
-def failed(found: ImportReport, *, strict: bool) -> bool:
-    """Whether the exit code is 3: nothing usable came in, or --strict refused something."""
-    nothing = not found.rows_accepted and not found.duplicates
-    return nothing or (strict and any(file.rows_rejected or file.error for file in found.files))
+def _failure(found: ImportReport, *, strict: bool) -> tuple[str, str] | None:
+    """Message and hint where nothing usable came in, or --strict refused something: exit code 3."""
+    refused = sum(1 for file in found.files if file.rows_rejected or file.error)
+    where = f"the reasons: {found.folder}/report.json"
+    if not found.rows_accepted and not found.duplicates:
+        why = found.files[0].error or _reasons(found.files[0])
+        return f"nothing was accepted{f' of {len(found.files):,} files' if len(found.files) > 1 else f': {why}'}", where
+    if strict and refused:
+        return f"--strict refused {refused:,} of {len(found.files):,} files", where
+    return None
 
 
-def _remarks(file: FileReport) -> None:
-    place = f"{file.path} {file.symbol or ''} {file.period or ''}".strip()
+def _refusals(file: FileReport) -> None:
     if file.error:
         say(f"refused: {file.error}")
     elif file.rows_rejected:
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in file.reasons.items())
-        say(f"{place}: {file.rows_rejected:,} rows refused: {reasons}")
-    for note in file.warnings:
-        say(f"{place}: {note}")
+        say(f"{_place(file)}: {file.rows_rejected:,} rows refused: {_reasons(file)}")
+
+
+def _reasons(file: FileReport) -> str:
+    return ", ".join(f"{reason} ({count:,})" for reason, count in file.reasons.items())
+
+
+def _notes(files: Sequence[FileReport]) -> None:
+    """What several files share is said once."""
+    places: dict[str, list[str]] = {}
+    for file in files:
+        for note in file.warnings:
+            places.setdefault(note, []).append(_place(file))
+    for note, where in places.items():
+        say(f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {note}")
+
+
+def _place(file: FileReport) -> str:
+    return f"{file.path} {file.symbol or ''} {file.period or ''}".strip()
 
 
 def _show_fetched(found: Fetched, as_json: bool) -> None:
@@ -252,9 +279,9 @@ def _adopt(
 
 
 def _period(text: str | None) -> str | None:
-    from tftctl.core.periods import parse_period
+    from tftctl.ingest.identity import read_period
 
-    return None if text is None else parse_period(text)
+    return None if text is None else read_period(text)
 
 
 def _instant(text: str | None) -> int | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tftctl.cli.data import DATA, Prefer, TrustPickle, failed, show_import
+from tftctl.cli.data import Prefer, TrustPickle, show_import
 from tftctl.cli.output import JsonFlag, emit_json, print_table, say, workspace_of
 
 app = typer.Typer(help="Series that are not bars: rates, money, flows, sentiment.", no_args_is_help=True)
@@ -42,8 +42,6 @@ def import_series(
     given = {key: value for key, value in given.items() if value is not None}
     found = macro_job(workspace_of(ctx), path, name, given, column=column, prefer=prefer, trust_pickle=trust_pickle)
     show_import(found, as_json)
-    if failed(found, strict=False):
-        raise typer.Exit(DATA)
 
 
 @app.command("list")

@@ -20,12 +20,20 @@ _MONTHS = {"mo": 1, "q": 3, "y": 12}
 _LAG = re.compile(r"(\d+)([hd])")
 
 
+def parse_frequency(frequency: str) -> tuple[int, str]:
+    """`3mo` -> 3 and `mo`. Raises UsageError."""
+    match = _FREQUENCY.fullmatch(frequency)
+    if match is None:
+        raise UsageError(f"{frequency!r} is not a frequency", "write it like 1d, 1bd, 1w, 1mo, 1q or 1y")
+    return int(match[1]), match[2]
+
+
 def period_end(stamps: Instants, frequency: str, stamp: str) -> Instants:
     """End of the reference period of each stamp (ms UTC). `stamp` says whether it dates the start or the end.
 
     A series stamped at the end is stamped with its last day (or hour), which has to be over.
     """
-    count, unit = _parse(frequency)
+    count, unit = parse_frequency(frequency)
     if stamp == "end" or (count, unit) == (1, "bd"):
         return stamps + (HOUR_MS if unit == "h" else DAY_MS)
     return _later(stamps, count, unit)
@@ -33,7 +41,7 @@ def period_end(stamps: Instants, frequency: str, stamp: str) -> Instants:
 
 def advance(stamps: Instants, frequency: str, periods: int = 1) -> Instants:
     """The same stamp `periods` reference periods later (ms UTC)."""
-    count, unit = _parse(frequency)
+    count, unit = parse_frequency(frequency)
     return _later(stamps, count * periods, unit)
 
 
@@ -66,10 +74,3 @@ def _business_days_later(instants: Instants, count: int) -> Instants:
     within = instants - days.astype("datetime64[ms]").astype(np.int64)
     later = np.busday_offset(days, count, roll="backward")
     return later.astype("datetime64[ms]").astype(np.int64) + within
-
-
-def _parse(frequency: str) -> tuple[int, str]:
-    match = _FREQUENCY.fullmatch(frequency)
-    if match is None:
-        raise UsageError(f"{frequency!r} is not a frequency", "write it like 1d, 1bd, 1w, 1mo, 1q or 1y")
-    return int(match[1]), match[2]

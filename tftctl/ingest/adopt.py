@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tftctl.core.calendars import calendar_for
-from tftctl.core.errors import DataError
+from tftctl.core.calendars import NO_BAR, calendar_for
+from tftctl.core.errors import DataError, UsageError
 from tftctl.core.names import BAR_COLUMNS, KEY_COLUMNS, ROW_COLUMNS, TARGET_PREFIX, label_end_column, name_problem
-from tftctl.core.periods import parse_period
 from tftctl.core.records import Target
 from tftctl.core.times import iso
+from tftctl.ingest.bars import misfit, span_text
 from tftctl.ingest.columns import is_time_column, plain_name
-from tftctl.ingest.identity import normal_symbol
+from tftctl.ingest.identity import normal_symbol, read_period
 from tftctl.ingest.market import Market, market_of
-from tftctl.ingest.reading import LINE, RAGGED, read_tables
+from tftctl.ingest.reading import LINE, RAGGED, read_table
 from tftctl.ingest.timestamps import parse_times
 from tftctl.store import Store
 
 _SYMBOL = ("symbol", "ticker", "pair", "asset")
 _PERIOD = ("period", "interval", "timeframe")
 _SHOWN = 5
+# future_close and its like are labels under another name (F5)
+_FUTURE = "future_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class AdoptOptions:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What became of the table. `renamed`: old name -> new; `dropped`: columns without numbers."""
+    """What became of the table. `renamed`: old name -> new; `dropped`: columns of texts, times, or the future."""
 
     path: str
     rows: int
@@ -79,9 +81,9 @@ def adopt_fused(store: Store, path: Path, options: AdoptOptions) -> Adopted:
     fused, targets, removed = [], [], 0
     markets: dict[str, Market] = {}
     for (symbol, period), rows in table.group_by("symbol", "period", maintain_order=True):
-        market = market_of(options.calendar or calendar_for(str(symbol), options.calendars), "raw", 0)
-        market = market.anchored(str(period), rows["timestamp"])
-        markets[str(symbol)] = market
+        name = options.calendar or calendar_for(str(symbol), options.calendars)
+        market = markets.get(str(symbol)) or market_of(name, "raw", 0)
+        market = markets[str(symbol)] = market.anchored(str(period), rows["timestamp"])
         placed = _placed(path, rows, market, str(period))
         made = _with_label_ends(placed, {label: horizons[label][str(period)] for label in labels})
         removed += sum(rows[label].count() - made[label].count() for label in labels)
@@ -113,11 +115,13 @@ def adopt_fused(store: Store, path: Path, options: AdoptOptions) -> Adopted:
 
 def _read(path: Path, options: AdoptOptions) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
     """The table with key columns, plain names and numbers only; what was renamed and what was left out."""
-    raw = next(read_tables(path, trust_pickle=options.trust_pickle)).rows.drop(LINE, RAGGED)
+    raw = read_table(path, trust_pickle=options.trust_pickle).rows.drop(LINE, RAGGED)
     plain = {name: _column_name(name) for name in raw.columns}
     key = _key_columns(path, plain, options)
-    values = {name: new for name, new in plain.items() if name not in key.values() and not is_time_column(name)}
+    others = [name for name in plain if name not in key.values()]
+    values = {name: plain[name] for name in others if not is_time_column(name) and not plain[name].startswith(_FUTURE)}
     numbers, dropped = _numbers(raw, values)
+    dropped = [name for name in others if name not in values or name in dropped]
     problems = [f"{name}: {problem}" for name in numbers if (problem := _problem(name))]
     twins = sorted({name for name in numbers if list(values.values()).count(name) > 1})
     if problems or twins:
@@ -126,8 +130,8 @@ def _read(path: Path, options: AdoptOptions) -> tuple[pl.DataFrame, dict[str, st
     times = parse_times(raw[key["timestamp"]], options.timezone)
     table = pl.DataFrame(
         {
-            "symbol": _constant_or(raw, key.get("symbol"), options.symbol).map_elements(normal_symbol, pl.String),
-            "period": _constant_or(raw, key.get("period"), options.period).map_elements(parse_period, pl.String),
+            "symbol": _key(path, raw, key.get("symbol"), options.symbol, normal_symbol),
+            "period": _key(path, raw, key.get("period"), options.period, read_period),
             "timestamp": times.ms,
             **numbers,
         }
@@ -145,6 +149,8 @@ def _key_columns(path: Path, plain: Mapping[str, str], options: AdoptOptions) ->
             found.setdefault("period", name)
         elif is_time_column(name):
             found.setdefault("timestamp", name)
+    if "timestamp" not in found and "index" in plain.values():
+        found["timestamp"] = next(name for name, simple in plain.items() if simple == "index")
     given = {"symbol": options.symbol, "period": options.period, "timestamp": None}
     for key, value in given.items():
         if key not in found and value is None:
@@ -212,13 +218,16 @@ def _placed(path: Path, rows: pl.DataFrame, market: Market, period: str) -> pl.D
     stamps = rows["timestamp"].to_numpy()
     calendar = market.calendar
     due = calendar.available_at(period, stamps)
-    off = np.flatnonzero(due < 0)
+    off = np.flatnonzero(due == NO_BAR)
     if off.size:
         raise DataError(
             f"{path}: {rows['symbol'][0]} {period} has {off.size} rows at which no bar of {calendar.name} opens, the "
             f"first {iso(stamps[off[0]])}",
             "timestamps are open times in UTC; name the market: --calendar XNYS, or --timezone",
         )
+    if (found := misfit(rows["timestamp"], calendar, period)) is not None:
+        raise DataError(f"{path}: {rows['symbol'][0]} has rows {span_text(found)} apart, not {period}",
+                        "is the period right?")  # fmt: skip
     following = calendar.next_open(period, stamps)
     broken = np.concatenate(([False], stamps[1:] != following[:-1]))
     filled = rows["is_filled"] if "is_filled" in rows.columns else pl.repeat(False, rows.height, eager=True)
@@ -295,7 +304,15 @@ def _problem(name: str) -> str | None:
     return next((problem for part in name.split("__")[:1] if (problem := name_problem(part))), None)
 
 
-def _constant_or(raw: pl.DataFrame, column: str | None, value: str | None) -> pl.Series:
+def _key(
+    path: Path, raw: pl.DataFrame, column: str | None, value: str | None, canonical: Callable[[str], str]
+) -> pl.Series:
+    """A constant, or a column in one writing. Raises DataError for a text that is none."""
     if value is not None:
-        return pl.repeat(value, raw.height, eager=True)
-    return raw[str(column)].cast(pl.String)
+        return pl.repeat(canonical(value), raw.height, eager=True)
+    texts = raw[str(column)].cast(pl.String)
+    try:
+        known = {text: canonical(text) for text in texts.drop_nulls().unique()}
+    except (DataError, UsageError) as error:
+        raise DataError(f"{path}: {error.message} (column {column})", error.hint) from None
+    return texts.replace_strict(known, default=None, return_dtype=pl.String)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -43,11 +44,19 @@ def _read(source: Path, *, trust_pickle: bool) -> pl.DataFrame:
             return read_pickle(source, trust_pickle=trust_pickle)
         if kind == "parquet":
             return pl.read_parquet(source)
-        return pl.read_csv(source, infer_schema_length=None, try_parse_dates=False)
+        return pl.read_csv(source, separator=_separator(source), infer_schema_length=None, try_parse_dates=False)
     except FileNotFoundError:
         raise DataError(f"{source} does not exist", "check the path") from None
     except (pl.exceptions.PolarsError, OSError) as error:  # a cut .gz is an OSError without a number
         raise DataError(f"{source} cannot be read: {' '.join(str(error).split())[:200]}", "is it complete?") from None
+
+
+def _separator(source: Path) -> str:
+    """The mark that stands most often in the first line."""
+    opened = gzip.open if source.name.lower().endswith(".gz") else open
+    with opened(source, "rb") as file:
+        head = file.readline()
+    return max(",;\t|", key=lambda mark: head.count(mark.encode()))
 
 
 def _write(table: pl.DataFrame, path: Path, kind: str) -> None:

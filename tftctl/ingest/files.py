@@ -10,10 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from tftctl.core.errors import DataError, UsageError
-from tftctl.core.periods import parse_period
-from tftctl.ingest.columns import ColumnMap, map_columns
-from tftctl.ingest.identity import normal_symbol, period_from_path, symbol_from_name
-from tftctl.ingest.reading import SUFFIXES, RawTable, read_tables
+from tftctl.ingest.columns import ColumnMap, map_columns, plain_name
+from tftctl.ingest.identity import is_ticker, normal_symbol, period_from_path, read_period, symbol_from_name
+from tftctl.ingest.reading import SUFFIXES, RawTable
 
 MAX_FILES = 100_000
 _MAGIC = ("*", "?", "[")
@@ -23,12 +22,12 @@ _MAGIC = ("*", "?", "[")
 class Group:
     """Rows of one symbol and period as a file holds them. `period` is None when nothing names it."""
 
-    name: str
     symbol: str
     period: str | None
     rows: pl.DataFrame
     columns: ColumnMap
     lean: bool
+    note: str | None
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
@@ -54,52 +53,63 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_groups(
-    path: Path, *, symbol: str | None, period: str | None, extras: Sequence[str], trust_pickle: bool
+def groups_of(
+    path: Path, table: RawTable, *, symbol: str | None, period: str | None, extras: Sequence[str]
 ) -> Iterator[Group]:
-    """The groups of a file. A name given comes first, then a column, then the file's name, then its folder."""
-    for table in read_tables(path, trust_pickle=trust_pickle):
-        columns = map_columns(str(path), [name for name in table.rows.columns if not name.startswith("__")], extras)
-        yield from _groups(path, table, columns, symbol, period)
+    """The groups of a table: rows whose columns say the same symbol and period, in whatever writing.
 
-
-def _groups(path: Path, table: RawTable, columns: ColumnMap, symbol: str | None, period: str | None) -> Iterator[Group]:
-    """Rows whose column says the same symbol and period, in whatever writing."""
+    A name given comes first, then a column, then the file's name (a zip member's before the zip's), then its folder.
+    Raises DataError.
+    """
+    columns = map_columns(str(path), [name for name in table.rows.columns if not name.startswith("__")], extras)
     by = {name: columns.found[name] for name, given in (("symbol", symbol), ("period", period))
           if given is None and name in columns.found}  # fmt: skip
+    if "symbol" in by and not _names_symbols(table.rows[by["symbol"]]):
+        del by["symbol"]
+    places = [path] if table.member is None else [path.parent / table.member, path]
     distinct = table.rows.select(by.values()).unique(maintain_order=True)
     members: dict[tuple[str, str | None], list[int]] = {}
     for index, row in enumerate(distinct.iter_rows()):
         named = dict(zip(by, row, strict=True))
-        key = (_symbol(path, symbol, named.get("symbol")), _period(path, period, named.get("period")))
+        key = (_symbol(places, symbol, named.get("symbol")), _period(places, period, named.get("period")))
         members.setdefault(key, []).append(index)
     if len(members) <= 1:
-        for found in members or {(_symbol(path, symbol, None), _period(path, period, None)): []}:
-            yield Group(table.name, *found, table.rows, columns, table.lean)
+        for found in members or {(_symbol(places, symbol, None), _period(places, period, None)): []}:
+            yield Group(*found, table.rows, columns, table.lean, table.note)
         return
     for found, indices in members.items():
         wanted = distinct[indices]
         rows = table.rows.join(wanted, on=wanted.columns, how="semi", nulls_equal=True, maintain_order="left")
-        yield Group(table.name, *found, rows, columns, table.lean)
+        yield Group(*found, rows, columns, table.lean, table.note)
 
 
-def _symbol(path: Path, given: str | None, column: object) -> str:
+def _names_symbols(values: pl.Series) -> bool:
+    """A column `name` may hold symbols, or the names of companies."""
+    return plain_name(values.name) != "name" or all(is_ticker(str(text)) for text in values.drop_nulls().unique())
+
+
+def _symbol(places: Sequence[Path], given: str | None, column: object) -> str:
     if given is not None:
         return normal_symbol(given)
     if column is not None and str(column).strip():
         return normal_symbol(str(column))
-    return symbol_from_name(path)
+    for place in places[:-1]:
+        try:
+            return symbol_from_name(place)
+        except DataError:
+            continue
+    return symbol_from_name(places[-1])
 
 
-def _period(path: Path, given: str | None, column: object) -> str | None:
+def _period(places: Sequence[Path], given: str | None, column: object) -> str | None:
     if given is not None:
         return given
     if column is not None and str(column).strip():
         try:
-            return parse_period(str(column))
-        except UsageError:
-            raise DataError(f"{path}: {column!r} in its period column is no bar period", "name it: --period") from None
-    return period_from_path(path)
+            return read_period(str(column))
+        except UsageError as error:
+            raise DataError(f"{places[-1]}: in its period column, {error.message}", "name it: --period") from None
+    return next((found for place in places if (found := period_from_path(place)) is not None), None)
 
 
 def _readable(path: Path) -> bool:

@@ -18,8 +18,8 @@ from tftctl.core.times import iso, now_ms
 from tftctl.ingest.bars import REASON
 from tftctl.ingest.columns import is_time_column, plain_name
 from tftctl.ingest.merge import Prefer, merge_bars
-from tftctl.ingest.numbers import parse_numbers
-from tftctl.ingest.reading import LINE, RAGGED, read_tables
+from tftctl.ingest.numbers import decimal_mark, parse_numbers
+from tftctl.ingest.reading import LINE, RAGGED, read_table
 from tftctl.ingest.report import FileReport, ImportReport, report_folder, write_report
 from tftctl.ingest.timestamps import parse_times
 from tftctl.store import Snapshot, Store, Transaction
@@ -51,12 +51,17 @@ def import_macro(store: Store, reports: Path, path: Path, options: MacroOptions)
         raise DataError(f"{options.name!r} cannot name a series: {problem}", "name it: --name NAME")
     now = now_ms()
     entry = FileReport(str(path), options.name, options.series.frequency)
-    rows = _read(path, options, entry).with_columns(
+    try:
+        rows = _read(path, options, entry)
+    except DataError as error:
+        message = error.message if path.name in error.message else f"{path}: {error.message}"
+        raise DataError(message, error.hint) from None
+    rows = rows.with_columns(
         symbol=pl.lit(options.name), period=pl.lit(options.series.frequency), ingested_at=pl.lit(now, pl.Int64)
     )
-    folder = report_folder(reports, now)
     with store.write("macro import") as txn:
         _merge(txn, rows, options, entry)
+        folder = report_folder(reports, now)
         write_report(folder, [entry])
         number = txn.commit()
     return ImportReport((entry,), number, str(folder))
@@ -83,14 +88,11 @@ def list_macro(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 def _read(path: Path, options: MacroOptions, entry: FileReport) -> pl.DataFrame:
     """`__line`, `__reason`, timestamp, available_at, value of the usable rows; the rest goes into the entry."""
-    tables = list(read_tables(path, trust_pickle=options.trust_pickle))
-    if len(tables) != 1:
-        raise DataError(f"{path} holds {len(tables)} tables", "a macro series is one table")
-    rows = tables[0].rows
+    rows = read_table(path, trust_pickle=options.trust_pickle).rows
     names = [name for name in rows.columns if not name.startswith("__")]
     when, what = _time_column(path, names), _value_column(path, names, options.column)
     times = parse_times(rows[when])
-    values, unreadable = parse_numbers(rows[what])
+    values, unreadable = parse_numbers(rows[what], decimal_mark([rows[what]]))
     stamps = times.ms.cast(pl.Int64)
     blank = values.is_null() & ~unreadable
     frame = rows.select(LINE).with_columns(timestamp=stamps, value=values)
@@ -116,8 +118,21 @@ def _read(path: Path, options: MacroOptions, entry: FileReport) -> pl.DataFrame:
     _check_frequency(path, kept["timestamp"].to_numpy(), options.series)
     if options.series.frequency == "1d" and not (kept["timestamp"].cast(pl.Datetime("ms")).dt.weekday() > 5).any():
         entry.warnings.append("no value on a weekend: with 1d it counts as stale on Sundays; --frequency 1bd fits")
+    if note := _stamp_note(kept["timestamp"], options.series):
+        entry.warnings.append(note)
     due = period_end(kept["timestamp"].to_numpy(), options.series.frequency, options.series.stamp)
     return kept.with_columns(available_at=pl.Series(due + lag_ms(options.series.release_lag), dtype=pl.Int64))
+
+
+def _stamp_note(stamps: pl.Series, series: MacroSeries) -> str | None:
+    """Months, quarters and years that are dated on a first day but said to be stamped at the end look ahead."""
+    firsts = stamps.cast(pl.Datetime("ms")).dt.day() == 1
+    if series.stamp != "end" or not series.frequency.endswith(("mo", "q", "y")) or not firsts.all():
+        return None
+    return (
+        "every value is dated on the first of a month: with --stamp end it counts as known the day after; if the date "
+        "is the period's first day, that looks into the future: --stamp start"
+    )
 
 
 def _check_frequency(path: Path, stamps: np.ndarray, series: MacroSeries) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tftctl.core.calendars import Anchor, Calendar, ObservedCalendar, detect_anchor, open_calendar
+from tftctl.core.calendars import NO_BAR, Anchor, Calendar, ObservedCalendar, detect_anchor, open_calendar
 from tftctl.core.periods import is_intraday
 
 OBSERVED = "observed"
@@ -31,6 +31,11 @@ class Market:
         return open_calendar(self.name, anchor=dict(self.anchor), delay_ms=self.delay_ms)
 
     @property
+    def words(self) -> str:
+        """Calendar and delay for a message."""
+        return f"{self.name} with a delay of {self.delay_ms / 60_000:g} min" if self.delay_ms else self.name
+
+    @property
     def timezone(self) -> str | None:
         """The exchange's time zone; None where days are days of UTC."""
         return getattr(self.calendar, "timezone", None)
@@ -41,6 +46,14 @@ class Market:
             return self
         found = detect_anchor(self.name, period, timestamps.drop_nulls().to_numpy())
         return replace(self, anchor={**self.anchor, period: found})
+
+    def share_of_bars(self, period: str, timestamps: pl.Series) -> float:
+        """Which share of these times are times at which a bar opens."""
+        stamps = timestamps.drop_nulls()
+        if stamps.is_empty():
+            return 0.0
+        placed = self.anchored(period, stamps).calendar.available_at(period, stamps.to_numpy())
+        return float((placed != NO_BAR).mean())
 
     def document(self) -> dict[str, Any]:
         """As the description of the bars table holds it."""

@@ -11,12 +11,15 @@ import polars as pl
 from tftctl.core.calendars import Calendar
 from tftctl.core.periods import period_ms
 from tftctl.core.times import iso
+from tftctl.ingest.bars import REASON
 from tftctl.ingest.columns import ColumnMap
 
 JUMP = math.log(2)
 LONG_RUN = 24
 THIN = 0.25
 MANY_HOLES = 0.05
+MANY_BESIDE = 5
+LAST_MOMENT_MS = 1000
 
 
 def observe_columns(columns: ColumnMap) -> list[str]:
@@ -24,6 +27,21 @@ def observe_columns(columns: ColumnMap) -> list[str]:
     if not columns.ignored:
         return []
     return [f"columns not used: {', '.join(columns.ignored)} (keep one with --extra NAME)"]
+
+
+def observe_refusals(refused: pl.DataFrame, calendar: Calendar, period: str) -> list[str]:
+    """Where most refused bars open as far beside the calendar's grid as each other."""
+    stamps = refused.filter(pl.col(REASON).str.ends_with("opens then"))["timestamp"].to_numpy()
+    if stamps.size < MANY_BESIDE or calendar.name != "24x7":
+        return []
+    late = stamps - (calendar.next_open(period, stamps) - period_ms(period))
+    found, counts = np.unique(late, return_counts=True)
+    usual = int(found[counts.argmax()])
+    if period_ms(period) - usual <= LAST_MOMENT_MS:
+        return [f"{counts.max():,} times stand at the end of a {period} bar; a bar is stamped with its open"]
+    hours = usual / 3.6e6
+    return [f"{counts.max():,} bars open {hours:g} h after the {period} grid of UTC; if they are an exchange's, "
+            "name its calendar (--calendar XNYS); if they are local times, their zone (--timezone)"]  # fmt: skip
 
 
 def observe(bars: pl.DataFrame, calendar: Calendar, period: str) -> list[str]:

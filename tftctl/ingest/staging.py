@@ -7,18 +7,22 @@ from typing import Any
 
 import polars as pl
 
+from tftctl.core.calendars import NO_BAR
 from tftctl.core.errors import DataError
 from tftctl.core.records import Scale
 from tftctl.core.times import iso
 from tftctl.ingest.bars import REASON
 from tftctl.ingest.market import OBSERVED, Market, market_from
-from tftctl.ingest.merge import Prefer, merge_bars
+from tftctl.ingest.merge import Merged, Prefer, merge_bars
 from tftctl.ingest.report import FileReport
 from tftctl.store import Transaction
 
 Key = tuple[str, str]
 
 _SHOWN = 5
+# as many contradictions, when they are most of what a file shares with the store, are no slips
+_MANY = 20
+_ANCHORS = {"hour": "full hour", "open": "session's open"}
 # last bars of earlier imports that are remembered per group
 _ENDS = 64
 
@@ -35,20 +39,29 @@ class Staging:
         self._bars: dict[Key, pl.DataFrame | None] = {}
         self._changed: dict[Key, list[pl.DataFrame]] = {}
         self._dropped: dict[Key, list[pl.DataFrame]] = {}
+        self._redeclared = False
+        self._new_ends: set[tuple[str, str, int]] = set()
 
     def add(self, report: FileReport, market: Market, bars: pl.DataFrame, *, strict: bool) -> None:
         """Merge one file's bars of one group. Raises DataError when the file contradicts the store as a whole."""
         symbol, period = str(report.symbol), str(report.period)
-        market = self._settle_market(symbol, market)
-        merged = merge_bars(self._stored(symbol, period), bars, self._ends.get(symbol, {}).get(period, []),
-                            self._prefer)  # fmt: skip
+        if bars.is_empty():
+            return
+        market = self._settle_market(symbol, period, market, bars)
+        last = int(bars["timestamp"].max())  # type: ignore[arg-type]
+        # of two files of one import that end together, none was fetched later
+        ends = [end for end in self._ends.get(symbol, {}).get(period, []) if (symbol, period, end) not in self._new_ends
+                or end != last]  # fmt: skip
+        merged = merge_bars(self._stored(symbol, period), bars, ends, self._prefer)
         if strict and merged.refused.height:
             raise DataError(
                 f"{merged.refused.height} bars differ from the stored ones, and --strict takes all or nothing",
                 "resolve it: --prefer new, or --prefer old",
             )
-        report.duplicates += merged.unchanged
         report.reject(merged.refused)
+        if self._prefer is None:
+            self._check_market(symbol, merged)
+        report.duplicates += merged.unchanged
         report.rows_accepted = merged.changed.height
         report.corrections, report.replaced = len(merged.corrections), merged.replaced
         if merged.corrections:
@@ -58,8 +71,7 @@ class Staging:
         if merged.changed.height:
             self._changed.setdefault((symbol, period), []).append(merged.changed)
             self._markets[symbol] = market
-        if bars.height:
-            self._note_end(symbol, period, int(bars["timestamp"].max()), merged.corrections)  # type: ignore[arg-type]
+        self._note_end(symbol, period, last, merged.corrections)
 
     def write(self, scales: Mapping[str, Scale | None]) -> None:
         """Hand everything to the transaction."""
@@ -70,33 +82,65 @@ class Staging:
             frames = [frame for key, parts in self._changed.items() if key[1] == period for frame in parts]
             rows = pl.concat(frames, how="diagonal").unique(["symbol", "timestamp"], keep="last", maintain_order=True)
             self._txn.upsert("bars", period, _ordered(rows))
-        if self._changed or self._dropped:
+        if self._changed or self._dropped or self._redeclared:
             self._txn.set_meta("bars", self._description(scales))
 
-    def _settle_market(self, symbol: str, coming: Market) -> Market:
-        """A symbol has one calendar and one basis; --prefer new moves its stored bars to another calendar."""
+    def _settle_market(self, symbol: str, period: str, coming: Market, bars: pl.DataFrame) -> Market:
+        """A symbol has one calendar, one basis, and one anchor per period; --prefer new changes the first two."""
         known = self._markets.get(symbol)
         if known is None:
             return coming
         if known.basis != coming.basis:
-            raise DataError(
-                f"{symbol} is stored with {known.basis} prices, these are {coming.basis}",
-                f"name them: --basis {known.basis}, or store them apart: --symbol {symbol}_{coming.basis.upper()}",
-            )
+            self._check_rebase(symbol, period, known.basis, coming.basis, bars)
         market = Market(coming.name, coming.basis, coming.delay_ms, {**known.anchor, **coming.anchor})
-        if (known.name, known.delay_ms) == (coming.name, coming.delay_ms):
-            return market
-        if self._prefer != "new":
+        if (known.name, known.delay_ms) != (coming.name, coming.delay_ms):
+            if self._prefer != "new":
+                raise DataError(
+                    f"{symbol} is stored on the calendar {known.words}, this import says {coming.words}",
+                    "to move all of its bars to the new one: --prefer new",
+                )
+            market = self._move(symbol, market)
+        elif known.anchor.get(period, coming.anchor.get(period)) != coming.anchor.get(period):
+            old, new = known.anchor[period], coming.anchor[period]
             raise DataError(
-                f"{symbol} is stored on the calendar {known.name}, this import says {coming.name}",
-                "to move all of its bars to the new one: --prefer new",
+                f"{symbol} {period} bars are stored as counted from the {_ANCHORS[old]}, these are from the "
+                f"{_ANCHORS[new]}",
+                f"store them apart: --symbol {symbol}_{new.upper()}",
             )
-        self._move(symbol, market)
-        self._markets[symbol] = market
+        if (known.name, known.delay_ms, known.basis) != (coming.name, coming.delay_ms, coming.basis):
+            self._markets[symbol] = market
+            self._redeclared = True
         return market
 
-    def _move(self, symbol: str, market: Market) -> None:
-        """Give the stored bars of a symbol the new calendar's available_at; bars that it does not know go."""
+    @staticmethod
+    def _check_market(symbol: str, merged: Merged) -> None:
+        """Where most bars of a file contradict the stored ones, its new ones do not continue them. Raises DataError."""
+        both = merged.refused.height + merged.unchanged
+        if merged.refused.height < _MANY or merged.refused.height <= both / 2:
+            return
+        raise DataError(
+            f"{merged.refused.height:,} of its {both:,} bars at times that {symbol} has already are others",
+            f"another market? --symbol {symbol}_2; adjusted anew? --prefer new; only its new bars? --prefer old",
+        )
+
+    def _check_rebase(self, symbol: str, period: str, known: str, coming: str, bars: pl.DataFrame) -> None:
+        """Another basis is one for all bars of a symbol, so the file has to hold them all. Raises DataError."""
+        apart = f"name them: --basis {known}, or store them apart: --symbol {symbol}_{coming.upper()}"
+        said = f"{symbol} is stored with {known} prices, these are {coming}"
+        if self._prefer != "new":
+            raise DataError(said, f"{apart}; if all of them are {coming}: --prefer new")
+        for other in self._txn.base.periods("bars") if self._txn.base.has("bars") else []:
+            stored = self._stored(symbol, other)
+            if stored is not None and (
+                other != period or not stored["timestamp"].is_in(bars["timestamp"].implode()).all()
+            ):
+                raise DataError(f"{said}, and not all of its {other} bars are in this file", apart)
+
+    def _move(self, symbol: str, market: Market) -> Market:
+        """Give the stored bars of a symbol the new calendar's available_at; bars that it does not know go.
+
+        Return the market with the anchors of all its periods.
+        """
         for period in self._txn.base.periods("bars"):
             stored = self._stored(symbol, period)
             if stored is None:
@@ -104,12 +148,13 @@ class Staging:
             market = market.anchored(period, stored["timestamp"])
             due = market.calendar.available_at(period, stored["timestamp"].to_numpy())
             moved = stored.with_columns(available_at=pl.Series(due, dtype=pl.Int64))
-            off = moved.filter(pl.col("available_at") < 0)
+            off = moved.filter(pl.col("available_at") == NO_BAR)
             if off.height:
                 self._dropped.setdefault((symbol, period), []).append(off.select("symbol", "timestamp"))
-            kept = moved.filter(pl.col("available_at") >= 0)
+            kept = moved.filter(pl.col("available_at") != NO_BAR)
             self._bars[symbol, period] = kept
             self._changed.setdefault((symbol, period), []).append(kept)
+        return market
 
     def _stored(self, symbol: str, period: str) -> pl.DataFrame | None:
         key = (symbol, period)
@@ -122,6 +167,7 @@ class Staging:
     def _note_end(self, symbol: str, period: str, last: int, corrected: Collection[int]) -> None:
         """A corrected bar is settled: the file that was corrected may come again and must not win."""
         ends = self._ends.setdefault(symbol, {}).get(period, [])
+        self._new_ends.add((symbol, period, last))
         self._ends[symbol][period] = sorted({*ends, last} - ({*corrected} - {last}))[-_ENDS:]
 
     def _description(self, scales: Mapping[str, Scale | None]) -> dict[str, Any]:

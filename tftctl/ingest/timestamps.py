@@ -14,10 +14,19 @@ _ZONE = r"\s*(Z|UTC|GMT|[+-]\d{2}:\d{2})$"
 _CLOCK = r"(?i)(\d:\d{2}(?:\.\d+)?|[AP]M|\d{8} \d{4})\s*([+-]\d{2})"
 _FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%d %I:%M:%S %p",
-    "%Y-%m-%d %I:%M %p", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d %H:%M", "%Y%m%d %H%M",
-    "%Y%m%d%H%M%S", "%Y%m%d", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y %H:%M",
+    "%Y-%m-%d %I:%M %p", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M",
+    "%Y%m%d %H%M", "%Y%m%d %H%M%S", "%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d", "%b %d, %Y", "%B %d, %Y", "%d %b %Y",
+    "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y %H:%M",
 )  # fmt: skip
-_SLASHED = (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
+_SLASHED = (" %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "")
+# a format takes 24-01-31 for the year 24
+_YEARS = (1800, 2200)
+# numbers: seconds until the year 2099, then milliseconds from 1970-02-17 on, and so forth
+_SECONDS_BELOW = 4.1e9
+# nearer to 1970 than a day: a count or a spreadsheet's day number, no time
+_NO_TIME_BELOW = 86_400
+_DAY = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+_MINUTE = r"([01]\d|2[0-3])[0-5]\d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,9 @@ def parse_times(values: pl.Series, timezone: str = "UTC", *, dates_only: bool = 
     if isinstance(values.dtype, pl.Datetime):
         return _typed(values, timezone, dates_only)
     if values.dtype.is_numeric():
-        return ParsedTimes(_by_magnitude(values.cast(pl.Float64)), _none(values))
+        if not _compact_numbers(values):
+            return ParsedTimes(_by_magnitude(values.cast(pl.Float64)), _none(values))
+        values = values.cast(pl.Int64, strict=False).cast(pl.String)
     if values.dtype != pl.String:
         raise DataError(f"a time column of type {values.dtype} cannot be read", "use text, numbers or timestamps")
     text = values.str.strip_chars().str.strip_chars('"')
@@ -51,29 +62,44 @@ def parse_times(values: pl.Series, timezone: str = "UTC", *, dates_only: bool = 
 
 
 def _by_magnitude(values: pl.Series) -> pl.Series:
-    """Seconds below 1e11, milliseconds below 1e14, microseconds below 1e17, nanoseconds above."""
-    size = pl.col("v").abs()
+    """Seconds below 4.1e9, milliseconds below 4.1e12, microseconds below 4.1e15, nanoseconds above."""
+    size, few = pl.col("v").abs(), _SECONDS_BELOW
     scaled = (
-        pl.when(size < 1e11).then(pl.col("v") * 1000).when(size < 1e14).then(pl.col("v"))
-        .when(size < 1e17).then(pl.col("v") / 1000).otherwise(pl.col("v") / 1e6)
+        pl.when(size < _NO_TIME_BELOW).then(None).when(size < few).then(pl.col("v") * 1000)
+        .when(size < few * 1e3).then(pl.col("v")).when(size < few * 1e6).then(pl.col("v") / 1000)
+        .otherwise(pl.col("v") / 1e6)
     )  # fmt: skip
     return pl.DataFrame({"v": values}).select(scaled.fill_nan(None).round().cast(pl.Int64, strict=False)).to_series()
 
 
 def _compact_date(text: pl.Series) -> pl.Series:
-    """`20240111` and `20240111093000` are dates, not seconds."""
-    return text.str.contains(r"^(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])(\d{6})?$")
+    """`20240111` and `20240111093000` are dates, not seconds; `202401110930` is one where the whole column is."""
+    dates = text.str.contains(_DAY + rf"({_MINUTE}[0-5]\d)?$")
+    minutes = text.str.contains(_DAY + _MINUTE + "$").fill_null(True)
+    return text.is_not_null() if minutes.all() else dates
+
+
+def _compact_numbers(values: pl.Series) -> bool:
+    """Whether a column of numbers holds dates written without marks."""
+    if values.dtype.is_float() or values.is_empty():
+        return False
+    return bool(_compact_date(values.cast(pl.String)).any())
 
 
 def _written(text: pl.Series, timezone: str, dates_only: bool) -> ParsedTimes:
-    text = text.str.replace(_CLOCK + "$", "$1$2:00").str.replace(_CLOCK + r"(\d{2})$", "$1$2:$3")
+    text = (
+        text.str.replace(r"(?i)(\d|[AP]M)\s*(?:GMT|UTC)([+-]\d)", "$1$2")
+        .str.replace(_CLOCK + "$", "$1$2:00")
+        .str.replace(_CLOCK + r"(\d{2})$", "$1$2:$3")
+    )
     frame = pl.DataFrame({"t": text}).with_columns(
         zone=pl.col("t").str.extract(_ZONE, 1),
         bare=pl.col("t")
         .str.replace(_ZONE, "")
         .str.replace(r"(\d)T(\d)", "$1 $2")
         .str.replace(r"T$", "")
-        .str.replace(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})", "$1/$2/$3")
+        .str.replace(r"^(\d{1,2})[.-](\d{1,2})[.-](\d{4})", "$1/$2/$3")
+        .str.replace(r"^(\d{4})\.(\d{1,2})\.(\d{1,2})", "$1-$2-$3")
         .str.replace(r"(?i)[ -](\d{1,2})[ -]?([AP]M)$", " $1:00 $2")
         .str.replace(r"(?i) (\d:\d{2}(?::\d{2})?)\s*([AP]M)$", " 0$1 $2")
         .str.replace(r"(?i) (\d{2}:\d{2}(?::\d{2})?)([AP]M)$", " $1 $2"),
@@ -95,7 +121,8 @@ def _naive(bare: pl.Series) -> pl.Series:
     for form in (*_FORMATS, *_slashed_formats(bare)):
         if found.null_count() == bare.null_count():
             break
-        found = found.fill_null(bare.str.strptime(pl.Datetime("ms"), form, strict=False))
+        read = bare.str.strptime(pl.Datetime("ms"), form, strict=False)
+        found = found.fill_null(read.set(~read.dt.year().is_between(*_YEARS), None))
     return found
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tftctl.ingest.sources import Fetched
 
 _SCALES: tuple[Scale, ...] = ("free", "price", "volume")
+_DECLARED = {"frequency": "--frequency 1mo", "stamp": "--stamp start|end", "release_lag": "--lag 28d"}
 _DELAY_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -40,12 +41,16 @@ def import_job(
     return import_bars(Store(workspace.store), workspace.reports, paths, options, report)
 
 
-def factors_job(workspace: Workspace, paths: Sequence[Path]) -> dict[str, int]:
-    """`tftctl data import --as factors`."""
+def factors_job(workspace: Workspace, paths: Sequence[Path]) -> tuple[dict[str, int], list[str]]:
+    """`tftctl data import --as factors`: symbol -> number of dates, and the symbols of which there are no bars."""
     from tftctl.ingest.factors import import_factors
     from tftctl.store import Store
 
-    return import_factors(Store(workspace.store), paths)
+    store = Store(workspace.store)
+    stored = import_factors(store, paths)
+    with store.read() as snapshot:
+        there = snapshot.meta("bars")["symbols"] if snapshot.has("bars") else {}
+    return stored, [symbol for symbol in stored if symbol not in there]
 
 
 def adopt_job(workspace: Workspace, path: Path, options: AdoptOptions) -> Adopted:
@@ -90,24 +95,39 @@ def macro_job(
     name = name or plain_name(stem_of(path))
     configured = load_features_config(workspace).macro.get(name)
     document = {**(configured.model_dump(mode="json") if configured else {}), **given}
-    absent = [key for key in ("frequency", "stamp", "release_lag") if key not in document]
-    if absent:
-        option = "--lag" if absent[0] == "release_lag" else f"--{absent[0]}"
-        raise UsageError(
-            f"{name}: its {absent[0]} is not declared", f"name it: {option}, or under macro: in configs/features.yaml"
-        )
+    _check_declaration(name, document)
     series = validate(document, MacroSeries, f"macro {name}")
     options = MacroOptions(name=name, series=series, column=column, prefer=prefer, trust_pickle=trust_pickle)
     return import_macro(Store(workspace.store), workspace.reports, path, options)
 
 
+def _check_declaration(name: str, document: dict[str, Any]) -> None:
+    """Raises UsageError for what is not declared, all at once, and for what is no frequency or lag."""
+    from tftctl.core.frequencies import lag_ms, parse_frequency
+
+    absent = [key for key in _DECLARED if key not in document]
+    if absent:
+        raise UsageError(
+            f"{name}: its {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not declared",
+            f"name them: {' '.join(_DECLARED[key] for key in absent)}, or under macro: in configs/features.yaml",
+        )
+    parse_frequency(document["frequency"])
+    lag_ms(document["release_lag"])
+
+
 def parse_extras(texts: Sequence[str]) -> dict[str, Scale | None]:
     """`signal_1:free` or `open_interest` -> column and scale. Raises UsageError."""
+    from tftctl.ingest.columns import plain_name
+
     found: dict[str, Scale | None] = {}
     for text in texts:
         name, _, scale = text.partition(":")
         if not NAME.fullmatch(name) or (scale and scale not in _SCALES):
-            raise UsageError(f"--extra {text}: not of the form NAME or NAME:SCALE", f"scales: {', '.join(_SCALES)}")
+            plain = plain_name(name)
+            stored = f"{plain!r} is what {name!r} is stored as; " if plain != name and NAME.fullmatch(plain) else ""
+            raise UsageError(
+                f"--extra {text}: not of the form NAME or NAME:SCALE", f"{stored}scales: {', '.join(_SCALES)}"
+            )
         found[name] = next((known for known in _SCALES if known == scale), None)
     return found
 

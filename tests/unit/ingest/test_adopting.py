@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +155,55 @@ def test_symbol_and_period_may_be_named_instead(workspace: Workspace, tmp_path: 
     assert table_of(workspace, "fused")["symbol"].unique().to_list() == ["SOLUSDT"]
 
 
-def test_a_bad_period_in_the_table_is_one_line(workspace: Workspace, tmp_path: Path) -> None:
-    table = long_table().with_columns(period=pl.lit("1 parsec"))
-    with pytest.raises((DataError, UsageError), match="1 parsec"):
+@pytest.mark.parametrize(("column", "text"), [("period", "1 parsec"), ("symbol", "what?")])
+def test_a_key_that_is_none_is_one_line(workspace: Workspace, tmp_path: Path, column: str, text: str) -> None:
+    table = long_table().with_columns(pl.lit(text).alias(column))
+    with pytest.raises(DataError, match=rf"x.parquet: .*{text[:-1]}.*column {column}"):
         adopt(workspace, parquet(tmp_path / "x.parquet", table))
+
+
+def test_keys_in_other_writings(workspace: Workspace, tmp_path: Path) -> None:
+    table = long_table().with_columns(period=pl.lit("60"), symbol=pl.col("symbol").str.replace("USDT", "/USDT"))
+    adopt(workspace, parquet(tmp_path / "x.parquet", table))
+    assert table_of(workspace, "fused")["symbol"].unique().sort().to_list() == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_what_looks_ahead_under_another_name_is_left_out(workspace: Workspace, tmp_path: Path) -> None:
+    """F5: future_close is a label; other times than the key are no features. Both are told."""
+    table = long_table(future_close=[1.0] * 10, open_time=[1] * 10, day=[3] * 10, lag=[2.0] * 10)
+    found = adopt(workspace, parquet(tmp_path / "x.parquet", table))
+    assert found.dropped == ("future_close", "open_time", "day")
+    assert {"rsi_14", "lag"} <= set(table_of(workspace, "fused").columns)
+    assert found.features == 2
+
+
+def test_rows_of_another_period_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """On the grid of hours every row of a 4h table would stand alone in a segment."""
+    table = long_table().with_columns(timestamp=pl.col("timestamp") * 4 - 3 * START)
+    with pytest.raises(DataError, match="rows 4h apart, not 1h"):
+        adopt(workspace, parquet(tmp_path / "x.parquet", table))
+
+
+def test_two_periods_of_an_exchange_keep_their_anchors(workspace: Workspace, tmp_path: Path) -> None:
+    """T2: the hours' anchor is not lost to the days."""
+    hours = [START + DAY + 14 * HOUR + HOUR // 2 + i * HOUR for i in range(7)]
+    days = [START + i * DAY for i in (1, 2, 3, 4)]
+    table = pl.DataFrame(
+        {"symbol": "SPY", "period": ["1h"] * 7 + ["1d"] * 4, "timestamp": hours + days, "rsi": 1.0, "target_up": 1.0}
+    )
+    adopt(workspace, parquet(tmp_path / "x.parquet", table), calendar="XNYS")
+    with Store(workspace.store).read() as snapshot:
+        assert snapshot.meta("fused")["calendars"]["SPY"]["anchor"] == {"1h": "open"}
+
+
+def test_a_zip_of_two_tables_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", long_table().write_csv())
+        archive.writestr("b.csv", long_table().write_csv())
+    with pytest.raises(DataError, match="holds 2 tables") as caught:
+        adopt(workspace, path)
+    assert "a.csv, b.csv" in caught.value.hint
 
 
 def test_nan_is_null_and_texts_are_dropped(workspace: Workspace, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 from ingest_world import HOUR, START, stored, write_lines
@@ -92,17 +93,46 @@ def test_factors_with_and_without_a_header(tmp_path: Path) -> None:
     assert plain.rows() == [(1593475200000, 0.5, 0.25), (START, 1, 1)]
 
 
+def test_factors_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    lines = ["30.06.2020;0,5;0,25", "31.12.2024;1;1"]
+    found = read_factors(write_lines(tmp_path / "a.csv", lines, "date;price_factor;split_factor"))
+    assert found.rows() == [(1593475200000, 0.5, 0.25), (1735603200000, 1, 1)]
+
+
+def test_two_files_of_one_symbol_s_factors_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    for name in ("a/aapl.csv", "b/AAPL.csv"):
+        write_lines(tmp_path / name, ["20200630,1,1"], None)
+    with pytest.raises(DataError, match="another file holds factors of AAPL"):
+        import_factors(Store(workspace.store), [tmp_path])
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_other_delimiters_are_converted_as_columns(tmp_path: Path, mark: str) -> None:
+    TABLE.write_csv(tmp_path / "a.csv", separator=mark)
+    convert(tmp_path / "a.csv", tmp_path / "b.parquet", trust_pickle=False, force=False)
+    assert pl.read_parquet(tmp_path / "b.parquet").equals(TABLE)
+
+
+def test_an_index_survives_a_conversion(tmp_path: Path) -> None:
+    """pandas' times are often an index without a name."""
+    index = pd.date_range("2024-01-01", periods=3, freq="h")
+    pd.DataFrame({"close": [1.0, 2.0, 3.0]}, index=index).to_pickle(tmp_path / "a.pkl")
+    convert(tmp_path / "a.pkl", tmp_path / "a.parquet", trust_pickle=True, force=False)
+    assert pl.read_parquet(tmp_path / "a.parquet")["index"].dt.hour().to_list() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["20200630,0.5"], "has 2 columns"),
+        (["20200630,0.5"], "no header and 2 columns"),
+        (["20200630,inf,1"], "not above zero and finite"),
         (["20200630,0,1"], "not above zero"),
         (["20200630,-1,1"], "not above zero"),
         (["20200630,1,1", "20200630,1,2"], "two lines of factors"),
         (["soon,1,1"], "no readable factors"),
         (["20200630,x,1"], "no readable factors"),
         (["date,price_factor", "20200630,1"], "no column split_factor"),
-        (["date,price_factor,split_factor"], "no readable factors"),
+        (["date,price_factor,split_factor"], "a header and no rows"),
         ([], "a.csv"),
     ],
 )

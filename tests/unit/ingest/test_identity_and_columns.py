@@ -31,7 +31,18 @@ from tftctl.start.data_jobs import parse_extras
         ("dirty/SOLUSDT_perp_1h_local_tz.csv.gz", "SOLUSDT", "1h"),
         ("dirty/binance_vision_BTCUSDT-1h-2024-12.csv", "BTCUSDT", "1h"),
         ("dirty/stock_MO_spinoff_split_adjusted.csv.gz", "MO", None),
-        ("ETH-USD_240m_20240101.csv", None, "4h"),
+        ("ETH-USD_240m_20240101.csv", "ETHUSD", "4h"),
+        ("binance_btc_usdt_15min.csv", "BTCUSDT", "15m"),
+        ("EUR_USD_H1.csv", "EURUSD", "1h"),
+        ("BTCUSDT (1).csv", "BTCUSDT", None),
+        ("d_aapl.us.txt", "AAPL.US", "1d"),
+        ("BRK.B_1d.csv", "BRK.B", "1d"),
+        ("7203.T_1d.csv", "7203.T", "1d"),
+        ("2330.TW_1d.csv", "2330.TW", "1d"),
+        ("600519.SS_1d.csv", "600519.SS", "1d"),
+        ("GCZ2024_1d.csv", "GCZ2024", "1d"),
+        ("XBTUSD_60.csv", "XBTUSD", None),
+        ("DATA_1d.csv", "DATA", "1d"),
         ("x/ethusdt-4h.csv", "ETHUSDT", "4h"),
         ("4h/BTCUSDT_1h.csv", "BTCUSDT", "1h"),
         ("x/SPY.csv", "SPY", None),
@@ -45,7 +56,9 @@ def test_names_and_folders(name: str, symbol: str | None, period: str | None) ->
         assert symbol_from_name(Path(name)) == symbol
 
 
-@pytest.mark.parametrize("name", ["ETH_BTC_1h.csv", "2024-01.csv", "1h.csv", "a_b_c.csv"])
+@pytest.mark.parametrize(
+    "name", ["ETH_BTC_1h.csv", "2024-01.csv", "1h.csv", "a_b_c.csv", "USDT_USD_1h.csv", "aapl_us_d.csv"]
+)
 def test_a_name_that_does_not_decide_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="which symbol") as caught:
         symbol_from_name(Path(name))
@@ -165,6 +178,12 @@ def test_extras_of_vendors_are_kept_under_one_name() -> None:
         ("volume", "volume", None),
         ("volume_quote,volume_base", "volume_base", "volume_quote"),
         ("amount,vol", "vol", "amount"),
+        ("Volume,Volume MA", "Volume", None),
+        ("volume,volume_change", "volume", None),
+        ("volume_ratio,volume", "volume", None),
+        ("Volume ETH,Volume BTC", "Volume ETH", "Volume BTC"),
+        ("Volume_(BTC),Volume_(Currency)", "Volume_(BTC)", "Volume_(Currency)"),
+        ("vol,volCcy,volCcyQuote", "vol", "volCcyQuote"),
     ],
 )
 def test_the_volume_is_the_base_currency_s(names: str, volume: str, quote: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,89 @@ def test_another_calendar_moves_a_symbol_only_with_prefer_new(workspace: Workspa
     assert ((rows["timestamp"] - START) // DAY).to_list() == [1, 2, 3, 4, 7, 8, 9, 10, 11]
     assert rows["available_at"][0] == START + DAY + 21 * HOUR
     assert verify(Store(workspace.store)).verdict == "PASS"
+
+
+def test_a_file_that_contradicts_most_stored_bars_does_not_continue_them(workspace: Workspace, tmp_path: Path) -> None:
+    """T7: another exchange's bars, or prices adjusted anew, are not spliced to what is there."""
+    lines = bar_lines(60)
+    run_import(workspace, write_lines(tmp_path / "a" / NAME, lines[:40]))
+    other = write_lines(tmp_path / "b" / NAME, bar_lines(60, price=50))
+    before = version(workspace)
+    found = run_import(workspace, other)
+    assert "39 of its 39 bars" in str(found.files[0].error)
+    assert found.files[0].reasons == {"differs from the stored bar": 39, "whole file refused": 21}
+    assert version(workspace) == before
+    assert run_import(workspace, other, prefer="old").rows_accepted == 21
+    run_import(workspace, other, prefer="new")
+    assert stored(workspace, "BTCUSDT")["open"].to_list() == [50.0 + i for i in range(60)]
+
+
+def test_a_few_contradictions_do_not_refuse_a_file(workspace: Workspace, tmp_path: Path) -> None:
+    lines = bar_lines(60)
+    run_import(workspace, write_lines(tmp_path / "a" / NAME, lines[:40]))
+    slips = [bar_line(START + i * HOUR, 50) if 3 <= i < 22 else line for i, line in enumerate(lines)]
+    found = run_import(workspace, write_lines(tmp_path / "b" / NAME, slips))
+    assert (found.rows_accepted, found.rows_rejected, found.duplicates) == (20, 19, 21)
+
+
+def test_of_two_files_that_end_together_none_is_later(workspace: Workspace, tmp_path: Path) -> None:
+    """T7: a difference between two files of one import is a conflict where neither goes on."""
+    lines = bar_lines(10)
+    first = write_lines(tmp_path / "a" / NAME, lines)
+    second = write_lines(tmp_path / "b" / NAME, [*lines[:9], bar_line(START + 9 * HOUR, 77)])
+    found = run_import(workspace, first, second)
+    assert [file.corrections for file in found.files] == [0, 0]
+    assert rejects(found) == [(11, "differs from the stored bar")]
+    (file,) = run_import(workspace, second).files
+    assert file.corrections == 1
+
+
+def test_hours_from_the_open_and_full_hours_do_not_mix(workspace: Workspace, tmp_path: Path) -> None:
+    """T2: the anchor of a symbol's intraday bars is one."""
+    half = [bar_line(f"2024-01-0{day} {hour:02}:30") for day in (2, 3) for hour in range(9, 16)]
+    full = [bar_line(f"2024-01-0{day} {hour:02}:00") for day in (4, 5) for hour in range(9, 16)]
+    options = {"calendar": "XNYS", "timezone": "America/New_York"}
+    run_import(workspace, write_lines(tmp_path / "a" / "SPY_1h.csv", half), **options)
+    found = run_import(workspace, write_lines(tmp_path / "b" / "SPY_1h.csv", full), **options)
+    assert "stored as counted from the session's open, these are from the full hour" in str(found.files[0].error)
+    assert stored(workspace, "SPY").height == 14
+    more = [line.replace("2024-01-03", "2024-01-04") for line in half[7:]]
+    assert run_import(workspace, write_lines(tmp_path / "c" / "SPY_1h.csv", more), **options).rows_accepted == 7
+
+
+def test_a_wrong_basis_can_be_named_anew_for_all_bars(workspace: Workspace, tmp_path: Path) -> None:
+    """T5: --prefer new, with a file that holds every stored bar; else two bases would mix."""
+    path = write_lines(tmp_path / "a" / "AAPL_1d.csv", bar_lines(14, step=DAY))
+    part = write_lines(tmp_path / "b" / "AAPL_1d.csv", bar_lines(8, step=DAY))
+    run_import(workspace, path)
+    assert "--prefer new" in str(run_import(workspace, path, basis="total").files[0].error)
+    refused = run_import(workspace, part, basis="total", prefer="new")
+    assert "not all of its 1d bars are in this file" in str(refused.files[0].error)
+    run_import(workspace, path, basis="total", prefer="new")
+    with Store(workspace.store).read() as snapshot:
+        assert snapshot.meta("bars")["symbols"]["AAPL"]["basis"] == "total"
+    assert run_import(workspace, part, basis="total").duplicates == 8
+
+
+def test_another_delay_is_said_to_be_one(workspace: Workspace, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / NAME, bar_lines(4))
+    run_import(workspace, path)
+    (workspace.configs / "features.yaml").write_text("bar_delay: {'BTC*': 2m}\n")
+    assert "calendar 24x7, this import says 24x7 with a delay of 2 min" in str(
+        run_import(workspace, path).files[0].error
+    )
+    run_import(workspace, path, prefer="new")
+    rows = stored(workspace, "BTCUSDT")
+    assert (rows["available_at"] - rows["timestamp"]).unique().to_list() == [HOUR + 120_000]
+
+
+def test_two_imports_at_once_have_a_report_each(workspace: Workspace, tmp_path: Path) -> None:
+    """Both wait for the store's lock within one second; neither takes the other's folder."""
+    paths = [write_lines(tmp_path / f"{name}_1h.csv", bar_lines(4)) for name in ("AUSDT", "BUSDT", "CUSDT", "DUSDT")]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path: run_import(workspace, path), paths))
+    assert len({one.folder for one in found}) == 4
+    assert [stored(workspace, name).height for name in ("AUSDT", "BUSDT", "CUSDT", "DUSDT")] == [4] * 4
 
 
 def test_bars_of_two_symbols_do_not_touch(workspace: Workspace, tmp_path: Path) -> None:

@@ -139,6 +139,35 @@ def test_a_year_of_dates_round_trips(form: str) -> None:
     assert parsed(*(day.strftime(form) for day in days)) == [ms(day) for day in days]
 
 
+@pytest.mark.parametrize("text", ["0", "19730", "45292", "1", "01/31/24", "24-01-31", "1/2/1"])
+def test_counts_day_numbers_and_short_years_are_no_times(text: str) -> None:
+    """45292 is a spreadsheet's 2024-01-01, not half past twelve in 1970; 24-01-31 is not in the year 24."""
+    assert parsed(text, "2024-01-31") == [None, ms(dt.datetime(2024, 1, 31, tzinfo=UTC))]
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_milliseconds_of_the_seventies_are_not_seconds(kind: type) -> None:
+    """T1: 1972 in milliseconds would be the year 4050 in seconds."""
+    days = [dt.datetime(1970, 3, 1, tzinfo=UTC) + dt.timedelta(days=97 * i) for i in range(12)]
+    assert parsed(*(kind(ms(day)) for day in days)) == [ms(day) for day in days]
+    assert parsed(*(kind(ms(day) // 1000) for day in days)) == [ms(day) for day in days]
+
+
+@pytest.mark.parametrize("kind", [int, str])
+@pytest.mark.parametrize("form", ["%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
+def test_dates_without_marks_as_numbers(kind: type, form: str) -> None:
+    moments = [dt.datetime(2019 + i, 1 + i, 28, 13 * ("H" in form), 30 * ("M" in form[6:]), tzinfo=UTC)
+               for i in range(5)]  # fmt: skip
+    assert parsed(*(kind(moment.strftime(form)) for moment in moments)) == [ms(moment) for moment in moments]
+
+
+@pytest.mark.parametrize(
+    "text", ["31.01.2024 13:00:00.000 GMT+0200", "2024-01-31 13:00 UTC+02:00", "2024.01.31 11:00", "31-01-2024 11:00"]
+)
+def test_writings_of_terminals(text: str) -> None:
+    assert parsed(text) == [ms(dt.datetime(2024, 1, 31, 11, tzinfo=UTC))]
+
+
 @pytest.mark.parametrize(
     "texts",
     [("01/02/2024", "03/04/2024"), ("05.06.2023",), ("13/01/2024", "01/14/2024"), ("01/02/2024 3:00 PM",)],

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from ingest_world import rejects, write_lines
 
-from tftctl.core.errors import ConfigError, DataError, UsageError
+from tftctl.core.errors import DataError, UsageError
 from tftctl.core.times import iso, parse_iso
 from tftctl.core.workspace import Workspace
 from tftctl.ingest.macro import list_macro
@@ -159,6 +159,13 @@ def test_nothing_to_list(workspace: Workspace) -> None:
         assert list_macro(snapshot) == []
 
 
+def test_everything_that_is_not_declared_is_said_at_once(workspace: Workspace, tmp_path: Path) -> None:
+    """STYLE 13."""
+    with pytest.raises(UsageError, match="frequency, stamp, release_lag are not declared") as caught:
+        run_macro(workspace, monthly(tmp_path / "m2.csv", "1"), given={})
+    assert "--frequency 1mo --stamp start|end --lag 28d" in caught.value.hint
+
+
 @pytest.mark.parametrize("absent", ["frequency", "stamp", "release_lag"])
 def test_a_declaration_that_lacks_something_is_a_usage_error(workspace: Workspace, tmp_path: Path, absent: str) -> None:
     given = {key: value for key, value in MONTHLY.items() if key != absent}
@@ -168,8 +175,25 @@ def test_a_declaration_that_lacks_something_is_a_usage_error(workspace: Workspac
 
 @pytest.mark.parametrize("wrong", [{"frequency": "monthly"}, {"release_lag": "soon"}, {"stamp": "middle"}])
 def test_a_declaration_that_is_none(workspace: Workspace, tmp_path: Path, wrong: dict[str, str]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(UsageError, match=next(iter(wrong.values()))) as caught:
         run_macro(workspace, monthly(tmp_path / "m2.csv", "1"), given=MONTHLY | wrong)
+    assert "pattern" not in caught.value.message
+
+
+def test_a_first_of_the_month_that_is_called_an_end_is_remarked(workspace: Workspace, tmp_path: Path) -> None:
+    """T6: January's value would count as known on 2 January."""
+    path = monthly(tmp_path / "m2.csv", *"123456")
+    (file,) = run_macro(workspace, path, given=MONTHLY | {"stamp": "end"}).files
+    assert any("looks into the future: --stamp start" in note for note in file.warnings)
+    (file,) = run_macro(workspace, path, name="other").files
+    assert file.warnings == []
+
+
+def test_values_with_decimal_commas(workspace: Workspace, tmp_path: Path) -> None:
+    lines = ["2024-01-01;1,5", "2024-02-01;1.234,25", "2024-03-01;."]
+    found = run_macro(workspace, write_lines(tmp_path / "m2.csv", lines, "date;value"))
+    assert rejects(found) == [(4, "blank value")]
+    assert series(workspace, "m2", "1mo")["value"].to_list() == [1.5, 1234.25]
 
 
 def test_which_column_holds_the_value(workspace: Workspace, tmp_path: Path) -> None:

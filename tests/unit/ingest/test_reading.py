@@ -204,7 +204,6 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
     "colons.csv": lambda p: p.write_text("\n".join([HEADER, *LINES]).replace(",", ":")),
     "words.csv": lambda p: p.write_text("there is\nnothing here\n"),
     "huge_field.csv": lambda p: p.write_text(HEADER + "\n" + '"' + "x" * 200_000 + '",1,2,3,4,5\n'),
-    "open_quote.csv": lambda p: p.write_text(HEADER + '\n"1,2,3,4,5,6\n1,2,3,4,5,6\n'),
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_world import DAY, HOUR, START, bar_line, bar_lines, rejects, run_import, stored, write_lines
 
-from tftctl.core.errors import DataError
+from tftctl.core.errors import DataError, UsageError
 from tftctl.core.times import iso, parse_iso
 from tftctl.core.workspace import Workspace
 from tftctl.ingest.bars import REASON, settle_duplicates
@@ -160,6 +160,103 @@ def test_bars_of_the_future_are_unfinished(workspace: Workspace, tmp_path: Path)
 def test_another_period_refuses_the_file(workspace: Workspace, tmp_path: Path, step: int, named: str) -> None:
     with pytest.raises(DataError, match=f"its bars are {named} apart, not 1h"):
         run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", bar_lines(40, step=step)))
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize(("step", "named"), [(4 * HOUR, "4h"), (DAY, "1d"), (HOUR // 4, "15m")])
+def test_few_bars_of_another_period_are_none_of_this_one(
+    workspace: Workspace, tmp_path: Path, count: int, step: int, named: str
+) -> None:
+    """They would lie on the grid of hours, each with a gap behind it."""
+    with pytest.raises(DataError, match=f"its bars are {named} apart, not 1h"):
+        run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", bar_lines(count, step=step)))
+
+
+@pytest.mark.parametrize(
+    ("days", "kept"),
+    [((0, 7, 14, 21), 0), ((4, 7), 2), ((0, 1, 2, 3, 4, 7), 6), ((0, 3, 4), 3)],
+    ids=["weeks", "a weekend", "a week", "holes"],
+)
+def test_few_days_with_weekends_are_days(
+    workspace: Workspace, tmp_path: Path, days: tuple[int, ...], kept: int
+) -> None:
+    lines = [bar_line(START + day * DAY, 100 + day) for day in days]
+    path = write_lines(tmp_path / "AAPL_1d.csv", lines)
+    if kept:
+        assert run_import(workspace, path).rows_accepted == kept
+    else:
+        with pytest.raises(DataError, match="7d apart, not 1d") as caught:
+            run_import(workspace, path)
+        assert "--period 1w" in caught.value.hint
+
+
+def test_a_thinly_traded_symbol_is_no_other_period(workspace: Workspace, tmp_path: Path) -> None:
+    """Most steps are two hours long, and yet these are hours."""
+    lines = [line for i, line in enumerate(bar_lines(210)) if i % 7 in (0, 2, 4, 5)]
+    assert run_import(workspace, write_lines(tmp_path / "RAREUSDT_1h.csv", lines)).rows_accepted == 120
+
+
+def test_times_that_a_spreadsheet_rounded_refuse_the_file(workspace: Workspace, tmp_path: Path) -> None:
+    lines = [bar_line(f"{START + i * HOUR:.5E}", 100 + i) for i in range(30)]
+    with pytest.raises(DataError, match="its 30 rows have 11 different times"):
+        run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", lines))
+
+
+def test_local_times_of_an_exchange_are_not_taken_for_utc(workspace: Workspace, tmp_path: Path) -> None:
+    """T1, T2: 14:30 and 15:30 of New York would pass for the first two hours in UTC, five hours early."""
+    texts = [f"2024-01-{day:02} {hour:02}:30" for day in (2, 3, 4, 5) for hour in range(9, 16)]
+    path = write_lines(tmp_path / "SPY_1h.csv", dates(*texts))
+    with pytest.raises(DataError, match=r"read as UTC, 29% .* as times of America/New_York 100%") as caught:
+        run_import(workspace, path, calendar="XNYS")
+    assert "--timezone America/New_York" in caught.value.hint
+    assert run_import(workspace, path, calendar="XNYS", timezone="America/New_York").rows_accepted == 28
+    assert run_import(workspace, path, calendar="XNYS", timezone="UTC", symbol="OTHER").rows_accepted == 8
+
+
+def test_bars_before_1970(workspace: Workspace, tmp_path: Path) -> None:
+    """T1: negative instants are instants, with and without an exchange."""
+    days = [dt.date(1968, 12, 2) + dt.timedelta(days=i) for i in range(400)]
+    path = write_lines(tmp_path / "SPX_1d.csv", dates(*(day.isoformat() for day in days)))
+    assert run_import(workspace, path).rows_accepted == 400
+    rows = stored(workspace, "SPX", "1d")
+    assert iso(rows["timestamp"][0]) == "1968-12-02T00:00:00Z"
+    assert (rows["available_at"] - rows["timestamp"]).unique().to_list() == [DAY]
+    found = run_import(workspace, path, symbol="GSPC", calendar="XNYS")
+    assert found.files[0].reasons == {"no 1d bar of XNYS opens then": 400 - found.rows_accepted}
+    assert iso(stored(workspace, "GSPC", "1d")["available_at"][0]) == "1968-12-02T21:00:00Z"
+
+
+def test_a_zero_time_is_no_bar_of_1970(workspace: Workspace, tmp_path: Path) -> None:
+    found = run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", [bar_line(0), *bar_lines(5)]))
+    assert rejects(found) == [(2, "unreadable time")]
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "said"),
+    [(START + 5 * HOUR, DAY, "open 5 h after the 1d grid"), (START + DAY - 1, DAY, "at the end of a 1d bar")],
+)
+def test_what_is_off_the_grid_is_explained(
+    workspace: Workspace, tmp_path: Path, first: int, step: int, said: str
+) -> None:
+    (file,) = run_import(workspace, write_lines(tmp_path / "X_1d.csv", bar_lines(20, first=first, step=step))).files
+    assert any(said in note for note in file.warnings)
+
+
+def test_a_twin_that_lacks_a_column_is_a_duplicate(workspace: Workspace, tmp_path: Path) -> None:
+    """What the richer one says is kept; two different counts of trades are two bars."""
+    header = "timestamp,open,high,low,close,volume,trades"
+    lines = bar_lines(3)
+    rows = [f"{lines[0]},NULL", f"{lines[1]},5", f"{lines[0]},4", f"{lines[2]},1", f"{lines[2]},2"]
+    found = run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", rows, header))
+    assert (found.rows_accepted, found.duplicates) == (2, 1)
+    assert rejects(found) == [(5, "two different bars for one time"), (6, "two different bars for one time")]
+    assert stored(workspace, "BTCUSDT")["trades"].to_list() == [4, 5]
+
+
+def test_a_fetch_in_the_future_is_a_usage_error(workspace: Workspace, tmp_path: Path) -> None:
+    """T1: --as-of cannot let unfinished bars in."""
+    with pytest.raises(UsageError, match="--as-of 2099-01-01T00:00:00Z lies in the future"):
+        run_import(workspace, write_lines(tmp_path / "B_1h.csv", bar_lines(3)), as_of=parse_iso("2099-01-01"))
 
 
 def test_a_day_off_the_grid_is_refused_on_24x7(workspace: Workspace, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, get_args
 
 from tftctl.core.calendars.continuous import Continuous
 from tftctl.core.calendars.observed import ObservedCalendar, observed_slots
-from tftctl.core.calendars.slots import Anchor, Slots
+from tftctl.core.calendars.slots import NO_BAR, Anchor, Slots
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "Anchor", "Calendar", "Continuous", "ObservedCalendar", "Slots", "by_pattern", "calendar_for", "detect_anchor",
-    "observed_slots", "open_calendar",
+    "NO_BAR", "Anchor", "Calendar", "Continuous", "ObservedCalendar", "Slots", "by_pattern", "calendar_for",
+    "detect_anchor", "observed_slots", "open_calendar",
 ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ class Calendar(Protocol):
         """Expected bars with first_ms <= open <= last_ms."""
 
     def available_at(self, period: str, timestamps: Instants) -> Instants:
-        """When each bar is complete; -1 where a timestamp is no slot."""
+        """When each bar is complete; NO_BAR where a timestamp is no slot."""
 
     def next_open(self, period: str, timestamps: Instants) -> Instants:
         """Open time of the first expected bar after each timestamp."""
@@ -76,7 +76,7 @@ def detect_anchor(name: str, period: str, timestamps: Instants) -> Anchor:
     found: dict[Anchor, int] = {}
     for anchor in get_args(Anchor):
         calendar = open_calendar(name, anchor={period: anchor})
-        found[anchor] = int((calendar.available_at(period, timestamps) >= 0).sum())
+        found[anchor] = int((calendar.available_at(period, timestamps) != NO_BAR).sum())
     return "open" if found["open"] > found["hour"] else "hour"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tftctl.core.calendars.slots import Slots
+from tftctl.core.calendars.slots import NO_BAR, Slots
 from tftctl.core.periods import DAY_MS, WEEK_MS, period_ms
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Continuous:
         return Slots(opens, opens + step + self.delay_ms)
 
     def available_at(self, period: str, timestamps: Instants) -> Instants:
-        """timestamp + period; -1 off the grid."""
+        """timestamp + period; NO_BAR off the grid."""
         import numpy as np
 
         step = period_ms(period)
         on_grid = (timestamps - grid_origin(period)) % step == 0
-        return np.where(on_grid, timestamps + step + self.delay_ms, -1)
+        return np.where(on_grid, timestamps + step + self.delay_ms, NO_BAR)
 
     def next_open(self, period: str, timestamps: Instants) -> Instants:
         """The first grid point after each timestamp."""

@@ -44,7 +44,7 @@ class ObservedCalendar:
         return Slots(opens, opens + period_ms(period) + self.delay_ms)
 
     def available_at(self, period: str, timestamps: Instants) -> Instants:
-        """timestamp + period; -1 off the grid."""
+        """timestamp + period; NO_BAR off the grid."""
         return Continuous(delay_ms=self.delay_ms).available_at(period, timestamps)
 
     def next_open(self, period: str, timestamps: Instants) -> Instants:

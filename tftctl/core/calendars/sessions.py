@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,21 @@ if TYPE_CHECKING:
 
     Instants = npt.NDArray[np.int64]
 
-FIRST_SESSION = "1970-01-01"
+FIRST_SESSION = "1950-01-01"
 _WEEK_ORIGIN_MS = 4 * DAY_MS
 # Sessions of a year and of a day, as constants of the calendar: means would move with the span looked at
 _SESSIONS_PER_YEAR = {"XNYS": 252, "XNAS": 252}
 _REFERENCE = ("2004-01-01", "2023-12-31")
+
+
+@dataclass(frozen=True, slots=True)
+class _Schedule:
+    """Sessions in order: dates at 00:00 UTC, opens and closes, int64 ms UTC."""
+
+    timezone: str
+    dates: Instants
+    opens: Instants
+    closes: Instants
 
 
 class SessionCalendar:
@@ -30,24 +42,14 @@ class SessionCalendar:
     """
 
     def __init__(self, name: str, anchor: dict[str, Anchor], delay_ms: int) -> None:
-        import exchange_calendars
-
-        known = exchange_calendars.get_calendar_names(include_aliases=True)
-        if name not in known:
-            raise ConfigError(
-                f"there is no calendar {name!r}", choices(name, ["24x7", "observed", *known], "calendars")
-            )
+        schedule = _schedule(name)
         self.name = name
         self.version = f"exchange_calendars {version('exchange_calendars')}"
+        self.timezone = schedule.timezone
         self._anchor = anchor
         self._delay_ms = delay_ms
         self._slots: dict[str, Slots] = {}
-        calendar = exchange_calendars.get_calendar(name, start=_earliest(name))
-        schedule = calendar.schedule
-        self.timezone = str(calendar.tz)
-        self._dates = _ms(schedule.index)
-        self._opens = _ms(schedule["open"])
-        self._closes = _ms(schedule["close"])
+        self._dates, self._opens, self._closes = schedule.dates, schedule.opens, schedule.closes
 
     def session_dates(self, timestamps: Instants) -> Instants:
         """00:00 UTC of the session to which an intraday instant belongs (the first that closes after it)."""
@@ -65,7 +67,7 @@ class SessionCalendar:
         return Slots(every.open_ms[low:high], every.due_ms[low:high])
 
     def available_at(self, period: str, timestamps: Instants) -> Instants:
-        """Scheduled completion; -1 where no bar of this calendar opens."""
+        """Scheduled completion; NO_BAR where no bar of this calendar opens."""
         return lookup(self._all(period), timestamps)
 
     def next_open(self, period: str, timestamps: Instants) -> Instants:
@@ -135,8 +137,21 @@ class SessionCalendar:
         return _ms(midnight)
 
 
+@lru_cache(maxsize=16)
+def _schedule(name: str) -> _Schedule:
+    """Of one exchange, whatever the anchors of its bars. Raises ConfigError for a name that there is not."""
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar_names(include_aliases=True)
+    if name not in known:
+        raise ConfigError(f"there is no calendar {name!r}", choices(name, ["24x7", "observed", *known], "calendars"))
+    calendar = exchange_calendars.get_calendar(name, start=_earliest(name))
+    schedule = calendar.schedule
+    return _Schedule(str(calendar.tz), _ms(schedule.index), _ms(schedule["open"]), _ms(schedule["close"]))
+
+
 def _earliest(name: str) -> str:
-    """The library's own earliest date where it knows one after 1970."""
+    """The library's own earliest date where that is later than ours."""
     import exchange_calendars
     import pandas as pd
 

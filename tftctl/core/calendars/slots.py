@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Instants = npt.NDArray[np.int64]
 
 Anchor = Literal["hour", "open"]
+NO_BAR = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,10 @@ class Slots:
 
 
 def lookup(slots: Slots, timestamps: Instants) -> Instants:
-    """due_ms of the slot that opens at each timestamp, -1 where none does."""
+    """due_ms of the slot that opens at each timestamp, NO_BAR where none does."""
     import numpy as np
 
     if slots.open_ms.size == 0:
-        return np.full(timestamps.shape, -1, np.int64)
+        return np.full(timestamps.shape, NO_BAR, np.int64)
     place = np.minimum(np.searchsorted(slots.open_ms, timestamps), slots.open_ms.size - 1)
-    return np.where(slots.open_ms[place] == timestamps, slots.due_ms[place], -1)
+    return np.where(slots.open_ms[place] == timestamps, slots.due_ms[place], NO_BAR)
