@@ -18,6 +18,9 @@ def import_series(
     ctx: typer.Context,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A file with a time column and values.")],
     name: Annotated[str | None, typer.Option(help="Name of the series; default: the file's.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="A ready-made declaration, such as M2SL; see macro list --known.", metavar="ID")
+    ] = None,
     column: Annotated[str | None, typer.Option(help="Which column holds the value, where there are several.")] = None,
     frequency: Annotated[
         str | None, typer.Option(help="Length of the reference period: 1d, 1bd (business days), 1w, 1mo.")
@@ -40,13 +43,22 @@ def import_series(
 
     given: dict[str, Any] = {"frequency": frequency, "stamp": stamp, "release_lag": lag, "revised": revised}
     given = {key: value for key, value in given.items() if value is not None}
-    found = macro_job(workspace_of(ctx), path, name, given, column=column, prefer=prefer, trust_pickle=trust_pickle)
+    found = macro_job(
+        workspace_of(ctx), path, name, given, like=like, column=column, prefer=prefer, trust_pickle=trust_pickle
+    )
     show_import(found, as_json)
 
 
 @app.command("list")
-def list_all(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+def list_all(
+    ctx: typer.Context,
+    known: Annotated[bool, typer.Option("--known", help="List the ready-made declarations instead.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """List the series with their declarations and last values."""
+    if known:
+        _list_known(as_json)
+        return
     from tftctl.ingest.macro import list_macro
     from tftctl.store import Store
 
@@ -70,3 +82,17 @@ def list_all(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     print_table(columns, [[row[name] for name in columns] for row in rows])
     if not rows:
         say("no series yet: tftctl macro import FILE --frequency 1mo --stamp start --lag 28d")
+
+
+def _list_known(as_json: bool) -> None:
+    from tftctl.ingest.known_series import KNOWN
+
+    rows = [
+        {"id": entry.identifier, "series": entry.name, **entry.series.model_dump(mode="json"), "about": entry.about}
+        for entry in KNOWN.values()
+    ]
+    if as_json:
+        emit_json(rows)
+        return
+    print_table(tuple(rows[0]), [list(row.values()) for row in rows])
+    say("take one: tftctl macro import FILE --like ID")

@@ -82,26 +82,30 @@ def macro_job(
     name: str | None,
     given: dict[str, Any],
     *,
+    like: str | None = None,
     column: str | None = None,
     prefer: Any = None,
     trust_pickle: bool = False,
 ) -> ImportReport:
-    """`tftctl macro import`: the declaration of the configuration, with what the command line says on top."""
+    """`tftctl macro import`: a ready-made declaration, under that of the configuration, under the command line's."""
     from tftctl.ingest.columns import plain_name
     from tftctl.ingest.identity import stem_of
+    from tftctl.ingest.known_series import fitting, known_series
     from tftctl.ingest.macro import MacroOptions, import_macro
     from tftctl.store import Store
 
-    name = name or plain_name(stem_of(path))
-    configured = load_features_config(workspace).macro.get(name)
-    document = {**(configured.model_dump(mode="json") if configured else {}), **given}
-    _check_declaration(name, document)
+    known = known_series(like) if like else None
+    name = name or (known.name if known else plain_name(stem_of(path)))
+    declared = [known.series if known else None, load_features_config(workspace).macro.get(name)]
+    document = {key: value for each in declared if each for key, value in each.model_dump(mode="json").items()} | given
+    _check_declaration(name, document, fitting(stem_of(path)))
     series = validate(document, MacroSeries, f"macro {name}")
+    column = column or (known.column if known else None)
     options = MacroOptions(name=name, series=series, column=column, prefer=prefer, trust_pickle=trust_pickle)
     return import_macro(Store(workspace.store), workspace.reports, path, options)
 
 
-def _check_declaration(name: str, document: dict[str, Any]) -> None:
+def _check_declaration(name: str, document: dict[str, Any], ready: str | None) -> None:
     """Raises UsageError for what is not declared, all at once, and for what is no frequency or lag."""
     from tftctl.core.frequencies import lag_ms, parse_frequency
 
@@ -109,7 +113,8 @@ def _check_declaration(name: str, document: dict[str, Any]) -> None:
     if absent:
         raise UsageError(
             f"{name}: its {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not declared",
-            f"name them: {' '.join(_DECLARED[key] for key in absent)}, or under macro: in configs/features.yaml",
+            f"name them: {' '.join(_DECLARED[key] for key in absent)}, or under macro: in configs/features.yaml"
+            + (f"; a ready-made declaration seems to fit: --like {ready}" if ready else ""),
         )
     parse_frequency(document["frequency"])
     lag_ms(document["release_lag"])
