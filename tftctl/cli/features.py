@@ -1,4 +1,4 @@
-"""`tftctl features`: plan, build, list, describe."""
+"""`tftctl features`: plan, build, list, describe, health."""
 
 from __future__ import annotations
 
@@ -95,6 +95,34 @@ def describe(
         print_table(("definition", entry["name"]), [(key, _text(value)) for key, value in entry.items()])
     for column in found["columns"]:
         print_table(("column", column["name"]), [(key, value) for key, value in column.items() if key != "name"])
+
+
+@app.command("health")
+def health(
+    ctx: typer.Context,
+    period: Annotated[str | None, typer.Option("--period", metavar="P", help="Only this period.")] = None,
+    symbols: Annotated[
+        str | None, typer.Option("--symbols", metavar="A,B", help="Only these, separated by commas.")
+    ] = None,
+    warmup: Annotated[
+        bool, typer.Option("--warmup", help="Measure instead how many bars each indicator needs to settle.")
+    ] = False,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what is empty, constant, full of holes, drifting or redundant in the fused table, the worst first."""
+    from tftctl.cli.health import show_health, show_warmup
+    from tftctl.start.jobs import health_job, warmup_job
+
+    names = [name.strip() for name in symbols.split(",") if name.strip()] if symbols else None
+    if warmup:
+        with progress_bar() as report:
+            memories = warmup_job(workspace_of(ctx), period, names, overrides, report)
+        show_warmup(memories, as_json)
+        return
+    with progress_bar() as report:
+        found = health_job(workspace_of(ctx), period, names, report)
+    show_health(found, as_json)
 
 
 def _few(names: list[str]) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tftctl.features.actions import BuildPlan
     from tftctl.features.build import BuildResult
     from tftctl.features.describe import Definition
+    from tftctl.features.health import Health
+    from tftctl.features.warmup import Memory
     from tftctl.train.fit import TrainResult
 
 Say = Callable[[str], None]
@@ -68,6 +70,31 @@ def describe_job(workspace: Workspace, name: str, overrides: Sequence[str] | Non
     with Store(workspace.store).read() as snapshot:
         macro = list(snapshot.meta("macro").get("series", {}))
     return describe_name(name, config, load_registry(workspace), macro)
+
+
+def health_job(
+    workspace: Workspace, period: str | None = None, symbols: Sequence[str] | None = None, report: Report = silent
+) -> Health:
+    """`tftctl features health`."""
+    from tftctl.features.health import measure_health
+    from tftctl.store import Store
+
+    return measure_health(Store(workspace.store), period, symbols, report)
+
+
+def warmup_job(
+    workspace: Workspace,
+    period: str | None = None,
+    symbols: Sequence[str] | None = None,
+    overrides: Sequence[str] | None = None,
+    report: Report = silent,
+) -> list[Memory]:
+    """`tftctl features health --warmup`."""
+    from tftctl.features.warmup import measure_warmup
+    from tftctl.store import Store
+
+    config = load_features_config(workspace, overrides)
+    return measure_warmup(Store(workspace.store), config, load_registry(workspace), symbols, period, report)
 
 
 def train_job(
