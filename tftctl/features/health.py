@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tftctl.core.errors import DataError, choices
 from tftctl.core.progress import Report, silent
@@ -15,7 +16,7 @@ from tftctl.features.correlation import clusters, rank_correlation
 from tftctl.features.drift import population_stability
 from tftctl.features.label_health import TargetHealth, label_health
 from tftctl.features.marks import ABSENT
-from tftctl.features.sampling import Group, choose_rows, read_columns, read_group
+from tftctl.features.sampling import Group, choose_rows, find_groups, read_columns, read_rows
 from tftctl.features.tally import Tally
 from tftctl.store import Snapshot, Store
 
@@ -51,8 +52,8 @@ class ColumnHealth:
     nan: int
     constant: bool
     drift: float | None
-    cluster: int | None
     findings: tuple[str, ...]
+    cluster: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,39 +114,55 @@ def _wanted(snapshot: Snapshot, period: str | None, symbols: Sequence[str] | Non
 def _measure_period(snapshot: Snapshot, period: str, symbols: Sequence[str], found: Health, report: Report) -> None:
     described = _columns_of(snapshot, period)
     names = list(described)
-    groups = [read_group(snapshot, "fused", period, symbol) for symbol in symbols]
+    groups = find_groups(snapshot, "fused", period, symbols)
+    if not groups:
+        return
     tallies, sample, late = _read(snapshot, period, groups, names, report)
     joined = clusters(rank_correlation(sample), CORRELATED)
-    linked = [Cluster(period, n, tuple(names[i] for i in part)) for n, part in enumerate(joined, 1)]
-    equal = _identical(period, names, tallies)
-    number = {name: cluster.cluster for cluster in linked for name in cluster.columns}
-    twins = {name for cluster in equal for name in cluster.columns}
-    for i, (name, entry) in enumerate(described.items()):
-        drift = population_stability(sample[~late, i], sample[late, i])
-        tally = tallies[i]
-        found.columns.append(
-            ColumnHealth(
-                column=name,
-                period=period,
-                role=entry["role"],
-                scale=entry["scale"],
-                is_input=entry["role"] in INPUT_ROLES and entry["scale"] == "free",
-                rows=tally.rows,
-                coverage=tally.coverage,
-                leading_nulls=tally.leading_nulls,
-                restart_nulls=tally.restart_nulls,
-                holes=tally.holes,
-                infinite=tally.infinite,
-                nan=tally.nan,
-                constant=tally.constant,
-                drift=drift,
-                cluster=number.get(name),
-                findings=_findings(tally, drift, name in number, name in twins),
-            )
-        )
-    found.clusters.extend(linked)
-    found.identical.extend(equal)
+    correlated = [Cluster(period, n, tuple(names[i] for i in part)) for n, part in enumerate(joined, 1)]
+    identical = _identical(period, names, tallies)
+    drift = [population_stability(sample[~late, i], sample[late, i]) for i in range(len(names))]
+    for name, tally, moved in zip(names, tallies, drift, strict=True):
+        column = _column(name, period, described[name], tally, moved)
+        found.columns.append(_placed(column, correlated, identical))
+    found.clusters.extend(correlated)
+    found.identical.extend(identical)
     found.targets.extend(label_health(snapshot, period, groups, snapshot.meta("targets").get("targets", {})))
+
+
+def _column(name: str, period: str, entry: Mapping[str, Any], tally: Tally, drift: float | None) -> ColumnHealth:
+    holds = {
+        "not finite": tally.infinite + tally.nan > 0,
+        "empty": tally.values == 0,
+        "constant": tally.constant,
+        "holes": tally.holes > HOLED * tally.rows,
+        "drift": drift is not None and drift > SHIFTED,
+    }
+    return ColumnHealth(
+        column=name,
+        period=period,
+        role=entry["role"],
+        scale=entry["scale"],
+        is_input=entry["role"] in INPUT_ROLES and entry["scale"] == "free",
+        rows=tally.rows,
+        coverage=tally.coverage,
+        leading_nulls=tally.leading_nulls,
+        restart_nulls=tally.restart_nulls,
+        holes=tally.holes,
+        infinite=tally.infinite,
+        nan=tally.nan,
+        constant=tally.constant,
+        drift=drift,
+        findings=tuple(word for word, true in holds.items() if true),
+    )
+
+
+def _placed(column: ColumnHealth, correlated: Sequence[Cluster], identical: Sequence[Cluster]) -> ColumnHealth:
+    """The column with the cluster that it is in and what that says of it."""
+    number = next((group.cluster for group in correlated if column.column in group.columns), None)
+    more = ["identical"] if any(column.column in group.columns for group in identical) else []
+    more += ["correlated"] if number is not None else []
+    return replace(column, cluster=number, findings=(*column.findings, *more))
 
 
 def _columns_of(snapshot: Snapshot, period: str) -> dict[str, Mapping[str, Any]]:
@@ -160,20 +177,21 @@ def _read(
 ) -> tuple[list[Tally], np.ndarray, np.ndarray]:
     """Tallies of all rows; a sample (rows, columns), NaN where missing; and which of it lie in the later half."""
     chosen = choose_rows({group.symbol: group.rows for group in groups}, SAMPLE_ROWS)
+    middle = (min(group.first for group in groups) + max(group.last for group in groups)) / 2
     tallies = [Tally() for _ in names]
     sample = np.empty((sum(map(len, chosen.values())), len(names)), order="F")
+    late = np.empty(len(sample), bool)
     place = 0
     for done, group in enumerate(groups, 1):
         rows = chosen[group.symbol]
+        here = slice(place, place := place + rows.size)
+        keys = read_rows(snapshot, "fused", period, group.symbol)
+        late[here] = keys["timestamp"].gather(rows).to_numpy() > middle
         for number, column in read_columns(snapshot, "fused", period, group, names):
-            tallies[number].add(column, group.segments)
-            picked = column.gather(rows).cast(float).fill_null(float("nan")).to_numpy()
-            sample[place : place + rows.size, number] = np.where(np.isfinite(picked), picked, np.nan)
-        place += rows.size
+            tallies[number].add(column, keys["segment"].to_numpy())
+            picked = column.gather(rows).cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            sample[here, number] = np.where(np.isfinite(picked), picked, np.nan)
         report(f"health {period}", done, len(groups))
-    times = np.concatenate([group.timestamps for group in groups])
-    middle = (int(times.min()) + int(times.max())) / 2 if times.size else 0
-    late = np.concatenate([group.timestamps[chosen[group.symbol]] > middle for group in groups])
     return tallies, sample, late
 
 
@@ -185,19 +203,6 @@ def _identical(period: str, names: Sequence[str], tallies: Sequence[Tally]) -> l
             by_content.setdefault(tally.digest.digest(), []).append(name)
     equal = [tuple(same) for same in by_content.values() if len(same) > 1]
     return [Cluster(period, n, same) for n, same in enumerate(equal, 1)]
-
-
-def _findings(tally: Tally, drift: float | None, correlated: bool, identical: bool) -> tuple[str, ...]:
-    holds = {
-        "not finite": tally.infinite + tally.nan > 0,
-        "empty": tally.values == 0,
-        "constant": tally.constant,
-        "holes": tally.holes > HOLED * tally.rows,
-        "drift": drift is not None and drift > SHIFTED,
-        "identical": identical,
-        "correlated": correlated,
-    }
-    return tuple(word for word in FINDINGS if holds[word])
 
 
 def _badness(column: ColumnHealth) -> tuple[int, bool, float]:

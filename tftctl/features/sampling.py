@@ -17,22 +17,26 @@ BLOCK_VALUES = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The real (unfilled) rows of one symbol at a period: open times in ms, numbers of segments, both (N,)."""
+    """The real (unfilled) rows of one symbol at a period: how many, and the first and last open time in ms."""
 
     symbol: str
-    timestamps: Array
-    segments: Array
-
-    @property
-    def rows(self) -> int:
-        """How many there are."""
-        return int(self.timestamps.size)
+    rows: int
+    first: int
+    last: int
 
 
-def read_group(snapshot: Snapshot, table: str, period: str, symbol: str) -> Group:
-    """The rows of one symbol, without their columns."""
-    frame = _real(snapshot, table, period, symbol, ["timestamp", "segment"])
-    return Group(symbol, frame["timestamp"].to_numpy(), frame["segment"].to_numpy())
+def find_groups(snapshot: Snapshot, table: str, period: str, symbols: Sequence[str]) -> list[Group]:
+    """The groups of these symbols that have real rows."""
+    found = [_group(read_rows(snapshot, table, period, symbol)["timestamp"], symbol) for symbol in symbols]
+    return [group for group in found if group is not None]
+
+
+def read_rows(
+    snapshot: Snapshot, table: str, period: str, symbol: str, columns: Sequence[str] = ("timestamp", "segment")
+) -> pl.DataFrame:
+    """Columns of one symbol's real rows, in order of time."""
+    rows = snapshot.scan(table, period, symbols=[symbol], columns=[*columns, "is_filled"])
+    return rows.filter(~pl.col("is_filled")).collect(engine="in-memory")
 
 
 def read_columns(
@@ -42,14 +46,9 @@ def read_columns(
     size = max(1, BLOCK_VALUES // max(group.rows, 1))
     for first in range(0, len(columns), size):
         block = columns[first : first + size]
-        frame = _real(snapshot, table, period, group.symbol, block)
+        frame = read_rows(snapshot, table, period, group.symbol, block)
         for number, name in enumerate(block, first):
             yield number, frame[name]
-
-
-def _real(snapshot: Snapshot, table: str, period: str, symbol: str, columns: Sequence[str]) -> pl.DataFrame:
-    rows = snapshot.scan(table, period, symbols=[symbol], columns=[*columns, "is_filled"])
-    return rows.filter(~pl.col("is_filled")).collect(engine="in-memory")
 
 
 def choose_rows(counts: Mapping[str, int], limit: int, seed: int = 0) -> dict[str, Array]:
@@ -61,3 +60,7 @@ def choose_rows(counts: Mapping[str, int], limit: int, seed: int = 0) -> dict[st
     ends = np.cumsum(list(counts.values()))
     parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     return {name: part - (end - counts[name]) for name, part, end in zip(counts, parts, ends, strict=True)}
+
+
+def _group(times: pl.Series, symbol: str) -> Group | None:
+    return Group(symbol, times.len(), int(times[0]), int(times[-1])) if times.len() else None

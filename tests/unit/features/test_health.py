@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,30 @@ def test_constants_and_twins_are_found(health: Health) -> None:
     other.add(pl.Series([0.5, None, 0.0], dtype=pl.Float64), np.zeros(3))
     differing.add(pl.Series([0.5, 0.0, None], dtype=pl.Float64), np.zeros(3))
     assert tally.digest.digest() == other.digest.digest() != differing.digest.digest()
+
+
+def test_planted_defects_are_found(tmp_path: Path) -> None:
+    """A column that never moves, one that is empty, one with holes, two that are one: the worst come first."""
+    hours = row_of_bars(400, "1h", "AAA", seed=9).with_columns(
+        still=pl.lit(7.0),
+        holed=pl.when(pl.int_range(pl.len()) % 20 == 5).then(None).otherwise(pl.col("volume").log()),
+        one=pl.col("close") / pl.col("open"),
+        two=pl.col("close") / pl.col("open"),
+        nothing=pl.lit(None, dtype=pl.Float64),
+    )
+    store = Store(tmp_path / "store")
+    write_bars(store, hours, extras=dict.fromkeys(("still", "holed", "one", "two", "nothing"), "free"))
+    build(store, features_config(periods=["1h"]), load_registry())
+    found = measure_health(store)
+    by_name = {c.column: c for c in found.columns}
+    assert [c.column for c in found.columns[:3]] == ["nothing", "still", "holed"]
+    assert [by_name[n].findings[0] for n in ("nothing", "still", "holed", "one")] == [
+        "empty", "constant", "holes", "identical",
+    ]  # fmt: skip
+    assert (by_name["nothing"].coverage, by_name["nothing"].leading_nulls) == (0.0, 400)
+    assert (by_name["holed"].coverage, by_name["holed"].holes) == (0.95, 20)
+    assert [group.columns for group in found.identical] == [("one", "two")]
+    assert by_name["one"].cluster == by_name["two"].cluster is not None
 
 
 def stability_by_hand(before: list[float], after: list[float], edges: list[float]) -> float:
