@@ -1,0 +1,65 @@
+"""`anomalies`: what is off by default and dear: MAD and LOF scores, and the GARCH family where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from markets import Walks, prepared
+from measure import median, one_thread_each, seconds_of, table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+GARCH_PLUGIN = "tftctl_garch"
+Scored = tuple[str, Callable[[], Any]]
+
+
+def anomalies(walks: Walks, repeats: int) -> str:
+    """One thread, in this process, after a run on few bars; the markdown report."""
+    one_thread_each()
+    frames = prepared(walks)
+    small = [frame.head(min(frame.height, 3000)) for frame in frames[:1]]
+    rows: list[list[Any]] = []
+    for (name, run), (_, try_out) in zip(scored(frames), scored(small), strict=True):
+        try_out()
+        seconds = [seconds_of(run)[0] for _ in range(repeats)]
+        bars = sum(frame.height for frame in frames)
+        rows.append([name, median(seconds), bars / median(seconds), median(seconds) / bars * 1e6])
+    notes = [f"{walks}, default parameters, one thread, median of {repeats}."]
+    if find_spec(GARCH_PLUGIN) is None:
+        notes.append(f"Skipped, not installed: {GARCH_PLUGIN} (pip install ./plugins/tftctl-garch).")
+    return "\n".join([*notes, "", table(["score", "median s", "bars/s", "µs per bar"], rows)])
+
+
+def scored(frames: list[pl.DataFrame]) -> Iterator[Scored]:
+    """Name and computation over all frames."""
+    from tftctl.core.config.features import AnomaliesConfig, LofAnomaly, MadAnomaly
+    from tftctl.features.anomaly import anomalies as configured
+
+    points = [frame.with_columns(_features(frame, ["log_return", "rolling_volatility"])) for frame in frames]
+    for name, config in (("MAD", AnomaliesConfig(mad=MadAnomaly())), ("LOF", AnomaliesConfig(lof=LofAnomaly()))):
+        (rolling,) = configured(config, "1h")
+        yield name, lambda compute=rolling.compute: [compute(frame) for frame in points]
+    for name in _garch_names():
+        yield name, lambda name=name: [_features(frame, [name]) for frame in frames]
+
+
+def _features(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    from tftctl.core.config.features import IndicatorEntry
+    from tftctl.features.definitions import resolve_indicators
+    from tftctl.features.engine import compute_features
+    from tftctl.plugins import load_registry
+
+    return compute_features(frame, resolve_indicators([IndicatorEntry(name=name) for name in names], load_registry()))
+
+
+def _garch_names() -> list[str]:
+    """Indicators of the plugin, wherever its package lies on the path."""
+    if find_spec(GARCH_PLUGIN) is None:
+        return []
+    from tftctl.plugins import load_registry
+
+    registry = load_registry()
+    return [name for name in registry.names("indicator") if "garch" in registry.find("indicator", name).plugin]
