@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,14 @@ def scored(frames: list[pl.DataFrame]) -> Iterator[Scored]:
     points = [frame.with_columns(_features(frame, ["log_return", "rolling_volatility"])) for frame in frames]
     for name, config in (("MAD", AnomaliesConfig(mad=MadAnomaly())), ("LOF", AnomaliesConfig(lof=LofAnomaly()))):
         (rolling,) = configured(config, "1h")
-        yield name, lambda compute=rolling.compute: [compute(frame) for frame in points]
+        yield name, partial(_each, rolling.compute, points)
     for name in _garch_names():
-        yield name, lambda name=name: [_features(frame, [name]) for frame in frames]
+        yield name, partial(_each, partial(_features, names=[name]), frames)
+
+
+def _each(compute: Callable[[pl.DataFrame], Any], frames: list[pl.DataFrame]) -> None:
+    for frame in frames:
+        compute(frame)
 
 
 def _features(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def appended(bars: Bars, config: FeaturesConfig, days: int, folder: Path | None)
         put(grown, within(bars, 0, cuts[0]))
         full = [build_seconds(grown, config)]
         steps = []
-        for since, until in zip(cuts[:-1], cuts[1:], strict=True):
+        for since, until in pairwise(cuts):
             add(grown, within(bars, since, until))
             steps.append(build_seconds(grown, config))
         with store_in(folder) as fresh:

@@ -13,7 +13,6 @@ from markets import PRICES, Market, Walks, every_period, fill_store
 from measure import Peak, median, one_thread_each, seconds_of, served, table
 
 if TYPE_CHECKING:
-
     from tftctl.core.config.features import FeaturesConfig
     from tftctl.store import Store
 

@@ -46,8 +46,8 @@ def fusion(symbols: int, rows: int, columns: int, threads: int, repeats: int) ->
     ]
     header = ["side", "median s", "million rows/s", "time / first", "largest difference of column sums to DuckDB's"]
     note = (
-        f"{symbols} symbols x {rows:,} hours, {columns // 3} own columns and as many of 4h and of 1d, one macro series: "
-        f"{total:,} rows x {width} columns, with ages, null when more than {MAX_STALE} later bar is due; "
+        f"{symbols} symbols x {rows:,} hours, {columns // 3} own columns and as many of 4h and of 1d, one macro "
+        f"series: {total:,} rows x {width} columns, with ages, null when more than {MAX_STALE} later bar is due; "
         f"median of {repeats} rounds in turns."
     )
     return f"{note}\n\n{table(header, lines)}"
@@ -145,7 +145,7 @@ def duckdb_asof(symbols: int, rows: int, columns: int, threads: int) -> Callable
 
     def answer(question: str) -> Any:
         if question == "sums":
-            return sums(pl.from_arrow(database.execute("SELECT * FROM fused").to_arrow_table()))  # type: ignore[arg-type]
+            return sums(database.table("fused").pl())
         seconds, _ = seconds_of(partial(database.execute, f"CREATE OR REPLACE TABLE fused AS {statement}"))
         width = len(database.execute("DESCRIBE fused").fetchall())
         count = database.execute("SELECT count(*) FROM fused").fetchone()

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-SAMPLE_EVERY_S = 0.05
+SAMPLE_EVERY_S = 0.1
 _MIB = 1024  # /proc counts KiB
 _spawn = get_context("spawn")
 
@@ -64,9 +64,9 @@ class Process:
         return self._process.pid
 
     def call(self, question: str) -> Any:
-        """The answer, sampled memory aside. Raises what the function raised, as text."""
+        """The answer. Raises RuntimeError when the process has ended instead; it has said why on stderr."""
         self._here.send(question)
-        return self.answer()
+        return self._answer()
 
     def measured(self, question: str) -> tuple[Any, Peak]:
         """The answer, and the peak of the process and of those that it starts until it answers."""
@@ -74,18 +74,14 @@ class Process:
         peak = tree_memory(self.pid)
         while not self._here.poll(SAMPLE_EVERY_S):
             peak = peak.or_more(tree_memory(self.pid))
-        return self.answer(), peak
+        return self._answer(), peak
 
-    def answer(self) -> Any:
-        """The next answer."""
+    def _answer(self) -> Any:
         try:
-            failed, value = self._here.recv()
+            return self._here.recv()
         except EOFError:
             self._process.join()
-            raise RuntimeError(f"a measured process ended with {self._process.exitcode} (killed for memory?)") from None
-        if failed:
-            raise RuntimeError(value)
-        return value
+            raise RuntimeError(f"a measured process ended with {self._process.exitcode}") from None
 
     def close(self) -> None:
         """End the process."""
@@ -94,17 +90,13 @@ class Process:
 
 
 def _serve(pipe: Connection, start: Callable[..., Callable[[str], Any]], arguments: Sequence[Any]) -> None:
-    import traceback
-
-    try:
-        function = start(*arguments)
-        while True:
-            pipe.send((False, function(pipe.recv())))
-    except EOFError:
-        return
-    except Exception:
-        pipe.send((True, traceback.format_exc()))
-        raise SystemExit(1) from None
+    function = start(*arguments)
+    while True:
+        try:
+            question = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(function(question))
 
 
 @contextmanager
@@ -133,13 +125,11 @@ def tree_memory(root: int) -> Peak:
 
 def _tree(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError):  # it has ended meanwhile
+                parent = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry))
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()

@@ -149,7 +149,7 @@ def _compare(running: Mapping[str, Process]) -> dict[str, tuple[float, str]]:
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference relative to the value or the column's median size; infinite where one of the two is missing."""
+    """Largest, relative to the value or the column's median size; infinite where one of the two is missing."""
     if not found.size:
         return 0.0
     if (np.isnan(found) != np.isnan(expected)).any():
