@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markets import Walks, prepared
@@ -13,7 +16,10 @@ from measure import median, one_thread_each, seconds_of, table
 if TYPE_CHECKING:
     import polars as pl
 
+    from tftctl.core.records import Indicator
+
 GARCH_PLUGIN = "tftctl_garch"
+GARCH_FOLDER = Path(__file__).parents[1] / "plugins" / "tftctl-garch"
 Scored = tuple[str, Callable[[], Any]]
 
 
@@ -29,8 +35,8 @@ def anomalies(walks: Walks, repeats: int) -> str:
         bars = sum(frame.height for frame in frames)
         rows.append([name, median(seconds), bars / median(seconds), median(seconds) / bars * 1e6])
     notes = [f"{walks}, default parameters, one thread, median of {repeats}."]
-    if find_spec(GARCH_PLUGIN) is None:
-        notes.append(f"Skipped, not installed: {GARCH_PLUGIN} (pip install ./plugins/tftctl-garch).")
+    if not _garch():
+        notes.append(f"Skipped, neither installed nor in {GARCH_FOLDER}: {GARCH_PLUGIN}.")
     return "\n".join([*notes, "", table(["score", "median s", "bars/s", "µs per bar"], rows)])
 
 
@@ -43,8 +49,8 @@ def scored(frames: list[pl.DataFrame]) -> Iterator[Scored]:
     for name, config in (("MAD", AnomaliesConfig(mad=MadAnomaly())), ("LOF", AnomaliesConfig(lof=LofAnomaly()))):
         (rolling,) = configured(config, "1h")
         yield name, partial(_each, rolling.compute, points)
-    for name in _garch_names():
-        yield name, partial(_each, partial(_features, names=[name]), frames)
+    for record in _garch():
+        yield record.name, partial(_each, partial(_kernel, record), frames)
 
 
 def _each(compute: Callable[[pl.DataFrame], Any], frames: list[pl.DataFrame]) -> None:
@@ -61,11 +67,17 @@ def _features(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     return compute_features(frame, resolve_indicators([IndicatorEntry(name=name) for name in names], load_registry()))
 
 
-def _garch_names() -> list[str]:
-    """Indicators of the plugin, wherever its package lies on the path."""
+def _garch() -> list[Indicator]:
+    """Indicators of the plugin: installed, or as it lies in this repository."""
     if find_spec(GARCH_PLUGIN) is None:
-        return []
-    from tftctl.plugins import load_registry
+        sys.path.append(str(GARCH_FOLDER))
+    return list(import_module(GARCH_PLUGIN).tftctl_indicators()) if find_spec(GARCH_PLUGIN) else []
 
-    registry = load_registry()
-    return [name for name in registry.names("indicator") if "garch" in registry.find("indicator", name).plugin]
+
+def _kernel(record: Indicator, frame: pl.DataFrame) -> None:
+    """Segment by segment."""
+    from tftctl.features.engine import input_arrays, run_kernel, split_segments
+
+    params = record.params()
+    for segment in split_segments(frame):
+        run_kernel(record, params, input_arrays(segment, record.inputs(params)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,18 +137,19 @@ def duckdb_asof(symbols: int, rows: int, columns: int, threads: int) -> Callable
     database.execute(f"SET threads = {threads}")
     for period, frames in periods.items():
         database.register("coming", pl.concat(frames).to_arrow())
-        database.execute(f'CREATE TABLE "{period}" AS SELECT * FROM coming')
+        database.execute(f'CREATE TABLE "{period}" AS SELECT * FROM coming').fetchall()
     database.register("coming", macro.to_arrow())
-    database.execute("CREATE TABLE macro AS SELECT * FROM coming")
+    database.execute("CREATE TABLE macro AS SELECT * FROM coming").fetchall()
     statement = asof_statement(columns)
 
     def answer(question: str) -> Any:
         if question == "sums":
             return sums(database.table("fused").pl())
-        seconds, _ = seconds_of(partial(database.execute, f"CREATE OR REPLACE TABLE fused AS {statement}"))
+        create = f"CREATE OR REPLACE TABLE fused AS {statement}"
+        seconds, _ = seconds_of(lambda: database.execute(create).fetchall())
         width = len(database.execute("DESCRIBE fused").fetchall())
-        count = database.execute("SELECT count(*) FROM fused").fetchone()
-        return seconds, (count[0] if count else 0, width)
+        ((count,),) = database.execute("SELECT count(*) FROM fused").fetchall()
+        return seconds, (count, width)
 
     return answer
 
