@@ -117,7 +117,7 @@ def _read(path: Path, options: AdoptOptions) -> tuple[pl.DataFrame, dict[str, st
     """The table with key columns, plain names and numbers only; what was renamed and what was left out."""
     raw = read_table(path, trust_pickle=options.trust_pickle).rows.drop(LINE, RAGGED)
     plain = {name: _column_name(name) for name in raw.columns}
-    key = _key_columns(path, plain, options)
+    key = _key_columns(path, raw, plain, options)
     others = [name for name in plain if name not in key.values()]
     values = {name: plain[name] for name in others if not is_time_column(name) and not plain[name].startswith(_FUTURE)}
     numbers, dropped = _numbers(raw, values)
@@ -140,7 +140,7 @@ def _read(path: Path, options: AdoptOptions) -> tuple[pl.DataFrame, dict[str, st
     return table.sort(KEY_COLUMNS), renamed, dropped
 
 
-def _key_columns(path: Path, plain: Mapping[str, str], options: AdoptOptions) -> dict[str, str]:
+def _key_columns(path: Path, raw: pl.DataFrame, plain: Mapping[str, str], options: AdoptOptions) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, simple in plain.items():
         if simple in _SYMBOL:
@@ -152,6 +152,11 @@ def _key_columns(path: Path, plain: Mapping[str, str], options: AdoptOptions) ->
     if "timestamp" not in found and "index" in plain.values():
         found["timestamp"] = next(name for name, simple in plain.items() if simple == "index")
     given = {"symbol": options.symbol, "period": options.period, "timestamp": None}
+    for key, value in given.items():
+        if value is not None and key in found and raw[found[key]].n_unique() > 1:
+            raise DataError(
+                f"{path}: one {key} is given, its column {found[key]!r} holds several", f"leave out --{key}"
+            )
     for key, value in given.items():
         if key not in found and value is None:
             raise DataError(f"{path} has no {key} column", f"its columns: {', '.join(list(plain)[:20])}")

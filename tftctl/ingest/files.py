@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
                 raise DataError(f"no file matches {path}", "check the pattern")
             found += find_files(sorted(matched))
         elif path.is_dir():
-            inside = [item for item in sorted(path.rglob("*")) if item.is_file() and _readable(item)]
+            inside = [item for item in sorted(path.rglob("*")) if item.is_file() and _readable(item, path)]
             if not inside:
                 raise DataError(f"{path} holds no file that can be read", f"suffixes read: {', '.join(SUFFIXES)}")
             found += inside
@@ -66,6 +66,9 @@ def groups_of(
           if given is None and name in columns.found}  # fmt: skip
     if "symbol" in by and not _names_symbols(table.rows[by["symbol"]]):
         del by["symbol"]
+    for name, given, canonical in (("symbol", symbol, normal_symbol), ("period", period, read_period)):
+        if given is not None and name in columns.found:
+            _refuse_several(path, table.rows[columns.found[name]], name, canonical)
     places = [path] if table.member is None else [path.parent / table.member, path]
     distinct = table.rows.select(by.values()).unique(maintain_order=True)
     members: dict[tuple[str, str | None], list[int]] = {}
@@ -81,6 +84,22 @@ def groups_of(
         wanted = distinct[indices]
         rows = table.rows.join(wanted, on=wanted.columns, how="semi", nulls_equal=True, maintain_order="left")
         yield Group(*found, rows, columns, table.lean, table.note)
+
+
+def _refuse_several(path: Path, values: pl.Series, name: str, canonical: Callable[[str], str]) -> None:
+    """A name given for a table whose column names several things: rows of all of them would become one's."""
+    if name == "symbol" and not _names_symbols(values):
+        return
+    texts = [str(text) for text in values.drop_nulls().unique(maintain_order=True) if str(text).strip()]
+    try:
+        distinct = sorted({canonical(text) for text in texts})
+    except (DataError, UsageError):
+        distinct = sorted(set(texts))
+    if len(distinct) > 1:
+        raise DataError(
+            f"{path}: one {name} is given, its column {values.name!r} holds {len(distinct)}: {', '.join(distinct[:8])}",
+            f"without --{name} each comes in under its own name",
+        )
 
 
 def _names_symbols(values: pl.Series) -> bool:
@@ -112,5 +131,6 @@ def _period(places: Sequence[Path], given: str | None, column: object) -> str | 
     return next((found for place in places if (found := period_from_path(place)) is not None), None)
 
 
-def _readable(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+def _readable(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.name.lower().endswith(SUFFIXES) and not hidden

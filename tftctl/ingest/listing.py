@@ -83,10 +83,15 @@ def _groups(snapshot: Snapshot, symbols: Sequence[str] | None) -> Iterator[tuple
 
 
 def _observed(snapshot: Snapshot, period: str, entries: dict[str, Any]) -> ObservedCalendar:
-    """Slots of the symbols on the observed calendar, as their bars are now."""
+    """Slots of the symbols on the observed calendar: those that a build froze, and those of later bars (T2)."""
     members = [symbol for symbol, entry in entries.items() if entry["calendar"] == OBSERVED]
     if not members:
         return ObservedCalendar({period: np.empty(0, np.int64)})
     rows = snapshot.scan("bars", period, symbols=members, columns=[]).collect(engine="in-memory")
     stamps = {str(key[0]): part["timestamp"].to_numpy() for key, part in rows.group_by("symbol")}
-    return ObservedCalendar({period: observed_slots(stamps, period)})
+    found = observed_slots(stamps, period)
+    if snapshot.has("calendar") and period in snapshot.periods("calendar"):
+        rows = snapshot.scan("calendar", period, columns=["timestamp"]).collect(engine="in-memory")
+        frozen = rows["timestamp"].to_numpy()
+        found = np.concatenate([frozen, found[found > frozen.max()]])
+    return ObservedCalendar({period: found})

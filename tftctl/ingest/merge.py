@@ -17,12 +17,16 @@ _NOT_VALUES = frozenset({"symbol", "period", "timestamp", "available_at", "inges
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """`bars`: all of the group afterwards. `changed`: rows to write. `refused`: `__line`, timestamp and `__reason`."""
+    """`bars`: all of the group afterwards. `changed`: rows to write. `refused`: `__line`, timestamp and `__reason`.
+
+    `unchanged` rows say the same as stored ones, `enriched` ones add columns to them.
+    """
 
     bars: pl.DataFrame
     changed: pl.DataFrame
     refused: pl.DataFrame
     unchanged: int
+    enriched: int
     corrections: tuple[int, ...]
     replaced: int
 
@@ -38,7 +42,7 @@ def merge_bars(
     """
     if stored is None:
         rows = coming.drop(LINE, REASON)
-        return Merged(rows, rows, _no_refusals(), 0, (), 0)
+        return Merged(rows, rows, _no_refusals(), 0, 0, (), 0)
     values = [name for name in coming.columns if name not in _NOT_VALUES]
     stored = stored.with_columns(pl.lit(None, pl.Float64).alias(name) for name in values if name not in stored.columns)
     joined = coming.join(stored.with_columns(__known=True), on="timestamp", how="left", suffix="__old")
@@ -61,6 +65,7 @@ def merge_bars(
         changed,
         refused,
         state.filter(pl.col("__state") == "same").height,
+        state.filter(pl.col("__state") == "richer").height,
         tuple(state.filter(pl.col("__state") == "correction")["timestamp"]),
         conflicts.height if prefer == "new" else 0,
     )

@@ -94,7 +94,8 @@ def read_pickle(path: Path, *, trust_pickle: bool) -> pl.DataFrame:
 
 def _zip_members(path: Path, places: Sequence[str]) -> Iterator[RawTable]:
     with zipfile.ZipFile(path) as archive:
-        members = [item for item in archive.namelist() if item.lower().endswith((".csv", ".tsv", ".txt"))]
+        members = [item for item in archive.namelist() if item.lower().endswith((".csv", ".tsv", ".txt"))
+                   and not Path(item).name.startswith(".")]  # fmt: skip
         if not members:
             raise DataError(f"{path} holds no CSV file", f"it holds: {', '.join(archive.namelist()[:8]) or 'nothing'}")
         for member in members:

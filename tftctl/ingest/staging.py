@@ -115,7 +115,7 @@ class Staging:
     @staticmethod
     def _check_market(symbol: str, merged: Merged) -> None:
         """Where most bars of a file contradict the stored ones, its new ones do not continue them. Raises DataError."""
-        both = merged.refused.height + merged.unchanged
+        both = merged.refused.height + merged.unchanged + merged.enriched
         if merged.refused.height < _MANY or merged.refused.height <= both / 2:
             return
         raise DataError(

@@ -106,6 +106,19 @@ def test_several_symbols_and_periods_in_one_file(workspace: Workspace, tmp_path:
     assert stored(workspace, "ETHUSDT", "1d")["open"][0] == 30
 
 
+@pytest.mark.parametrize("given", [{"symbol": "BTCUSDT"}, {"period": "1h"}])
+def test_one_name_for_a_file_of_several_is_refused(workspace: Workspace, tmp_path: Path, given: dict[str, str]) -> None:
+    """Rows of the others would become the named one's."""
+    lines = [f"{line},BTCUSDT,1h" for line in bar_lines(4)]
+    lines += [f"{line},ETHUSDT,4h" for line in bar_lines(4, first=START + 400 * HOUR, step=4 * HOUR)]
+    path = write_lines(tmp_path / "all.csv", lines, "timestamp,open,high,low,close,volume,symbol,period")
+    (name,) = given
+    with pytest.raises(DataError, match=f"one {name} is given, its column '{name}' holds 2") as caught:
+        run_import(workspace, path, **given)
+    assert f"without --{name}" in caught.value.hint
+    assert run_import(workspace, path).rows_accepted == 8
+
+
 def test_one_symbol_in_two_writings_is_one_symbol(workspace: Workspace, tmp_path: Path) -> None:
     lines = [f"{line},{['BTC/USDT', 'BTCUSDT', 'btc-usdt'][i % 3]}" for i, line in enumerate(bar_lines(24))]
     path = write_lines(tmp_path / "x_1h.csv", lines, "timestamp,open,high,low,close,volume,symbol")

@@ -178,6 +178,16 @@ def test_a_file_that_contradicts_most_stored_bars_does_not_continue_them(workspa
     assert stored(workspace, "BTCUSDT")["open"].to_list() == [50.0 + i for i in range(60)]
 
 
+def test_bars_that_only_add_columns_agree(workspace: Workspace, tmp_path: Path) -> None:
+    """T7: 25 contradictions among 60 bars, of which the other 35 bring the number of trades."""
+    lines = bar_lines(60)
+    run_import(workspace, write_lines(tmp_path / "a" / NAME, lines))
+    more = [f"{bar_line(START + i * HOUR, 50) if i < 25 else line},3" for i, line in enumerate(lines)]
+    header = "timestamp,open,high,low,close,volume,trades"
+    found = run_import(workspace, write_lines(tmp_path / "b" / NAME, more, header))
+    assert (found.rows_accepted, found.rows_rejected) == (35, 25)
+
+
 def test_a_few_contradictions_do_not_refuse_a_file(workspace: Workspace, tmp_path: Path) -> None:
     lines = bar_lines(60)
     run_import(workspace, write_lines(tmp_path / "a" / NAME, lines[:40]))

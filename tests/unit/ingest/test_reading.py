@@ -235,7 +235,7 @@ def test_a_path_that_is_not_there(workspace: Workspace, tmp_path: Path, name: st
 
 
 def test_a_folder_is_searched_through_and_patterns_are_understood(workspace: Workspace, tmp_path: Path) -> None:
-    for name in ("a/1h/BTCUSDT.csv", "a/b/ETHUSDT_1h.csv", "a/.hidden_1h.csv", "a/notes.md"):
+    for name in ("a/1h/BTCUSDT.csv", "a/b/ETHUSDT_1h.csv", "a/.hidden_1h.csv", "a/.trash/XUSDT_1h.csv", "a/notes.md"):
         write_lines(tmp_path / name, LINES)
     both = run_import(workspace, tmp_path / "a")
     assert [file.symbol for file in both.files] == ["BTCUSDT", "ETHUSDT"]

@@ -244,6 +244,15 @@ def test_members_of_a_zip_are_files_of_their_own(workspace: Workspace, tmp_path:
     }
 
 
+def test_what_a_mac_adds_to_a_zip_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT_1h.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.csv", "\n".join(["timestamp,open,high,low,close,volume", *bar_lines(4)]))
+        archive.writestr("__MACOSX/._data.csv", bytes(range(256)))
+    found = run_import(workspace, path)
+    assert [(file.symbol, file.rows_accepted) for file in found.files] == [("BTCUSDT", 4)]
+
+
 def _named(frame: pd.DataFrame, path: Path) -> None:
     write = frame.to_pickle if path.suffix == ".pkl" else frame.to_parquet
     write(path)
