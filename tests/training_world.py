@@ -149,6 +149,13 @@ def tftctl(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
+def started(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
+    """The command line as a process that runs on, its stderr to be read."""
+    command = [sys.executable, "-m", "tftctl", "-w", str(workspace.root), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+
+
 def document(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:
     """The JSON document of a finished process with this exit code."""
     assert done.returncode == code, done.stderr

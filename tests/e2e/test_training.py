@@ -6,18 +6,28 @@ import json
 import math
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
-from training_world import TARGETS, document, market, once, table, tftctl
+from scipy.stats import spearmanr
+from sklearn.metrics import brier_score_loss, mean_absolute_error, roc_auc_score, root_mean_squared_error
+from training_world import TARGETS, document, market, once, started, table, tftctl
 
+from tftctl.core.config.loading import read_yaml
 from tftctl.core.errors import DataError, TftctlError, UsageError
+from tftctl.core.times import parse_iso
 from tftctl.core.workspace import Workspace
-from tftctl.start.jobs import eval_job, train_job
+from tftctl.start.jobs import build_job, eval_job, train_job
+from tftctl.store import Store
+from tftctl.store.gc import collect_garbage
+from tftctl.train import record
+from tftctl.train.callbacks import EpochLog
 from tftctl.train.checkpoint import CheckpointContent
+from tftctl.train.rundir import create_run
 
 STEPS = 12
 CHECKPOINT = re.compile(r"epoch=(\d{3})-composite_score=(\d\.\d{4})-val_loss=(\d+\.\d{4})\.ckpt")
@@ -82,6 +92,8 @@ def test_a_run_directory_holds_everything(trained: Workspace, result: dict[str, 
         "model_config.yaml", "weights_config.yaml", "composite_score.yaml", "features.yaml",
     }  # fmt: skip
     assert list((root / "lightning_logs").glob("events.out.tfevents.*"))
+    stages = read_yaml(root / "stages.yaml")
+    assert stages == {"stage_1": {"weights": dict(zip(TARGETS, (1.0, 1.0, 0.5), strict=True)), "epochs": 2}}
 
 
 def test_the_result_names_the_best_checkpoint(trained: Workspace, result: dict[str, Any]) -> None:
@@ -120,6 +132,9 @@ def test_the_manifest_says_what_the_run_was_made_of(trained: Workspace, result: 
     manifest = json.loads((trained.runs / result["run"] / "manifest.json").read_text())
     assert (manifest["snapshot"], manifest["seed"], manifest["targets"]) == (2, 2025, list(TARGETS))
     assert manifest["arguments"][2] == "train"
+    assert manifest["run"] == result["run"]
+    assert (manifest["device"]["accelerator"], manifest["device"]["precision"]) == ("cpu", "32-true")
+    assert 0 < manifest["origins"]["checkpoint_choosing"] < manifest["origins"]["val"]
     assert {"torch", "polars", "tftctl", "python"} <= manifest["versions"].keys()
     assert not [name for name in manifest["inputs"] if "target" in name]
     assert all(manifest["origins"][part] > 0 for part in ("train", "val", "test"))
@@ -182,18 +197,39 @@ def test_eval_has_the_network_and_both_baselines(evaluated: dict[str, Any]) -> N
     assert all(row["origins"] > 0 and row["left_out"] == 0 for row in evaluated["origins"])
 
 
-def test_eval_finds_the_metrics_of_the_training_again(
+def test_the_metrics_of_a_training_are_those_of_evals_predictions_that_choose(
     trained: Workspace, result: dict[str, Any], evaluated: dict[str, Any]
 ) -> None:
-    """The checkpoint rebuilds the same network, windows and scales: the logged values of its epoch."""
+    """M4, S6: the checkpoint rebuilds network, windows and scales; scikit-learn and SciPy find what was logged."""
     best = max(epochs_of(trained, result["run"]), key=lambda row: row["val_composite_score"])
-    compared = 0
-    for row in evaluated["metrics"]:
-        if row["model"] == "tft" and row["value"] is not None:
-            logged = best[f"val_{row['target']}_{row['metric']}@{row['period']}"]
-            assert row["value"] == pytest.approx(logged, rel=1e-4, abs=1e-6)
-            compared += 1
-    assert compared >= 40
+    found = choosing_predictions(trained, evaluated)
+    for (target, period), rows in found.group_by("target", "period"):
+        truth, forecast = rows["truth"].to_numpy(), rows["prediction"].to_numpy()
+        if target == "target_binarytrend":
+            want = {"roc_auc": roc_auc_score(truth, forecast), "brier": brier_score_loss(truth, forecast)}
+        else:
+            want = {
+                "rmse_raw": root_mean_squared_error(truth, forecast),
+                "mae_raw": mean_absolute_error(truth, forecast),
+                "spearman": spearmanr(truth, forecast).statistic,
+            }
+        for metric, value in want.items():
+            assert best[f"val_{target}_{metric}@{period}"] == pytest.approx(value, rel=1e-4, abs=1e-6)
+    assert found["target"].n_unique() == 3
+    assert found.height < pl.read_parquet(trained.root / evaluated["predictions"]).height
+
+
+def choosing_predictions(trained: Workspace, evaluated: dict[str, Any]) -> pl.DataFrame:
+    """Predictions of origins all of whose labels end by the instant that divides validation."""
+    end = parse_iso(evaluated["chosen_until"])
+    ends = pl.max_horizontal(f"label_end__{name}" for name in TARGETS)
+    frames = [
+        table(trained, "targets", symbol, period).filter(ends <= end).select("symbol", "period", "timestamp")
+        for symbol in ("SYN01", "SYN02", "SYN03")
+        for period in ("1h", "4h")
+    ]
+    predictions = pl.read_parquet(trained.root / evaluated["predictions"])
+    return predictions.join(pl.concat(frames), on=["symbol", "period", "timestamp"], how="semi")
 
 
 def test_predictions_stand_beside_the_stored_labels(trained: Workspace, evaluated: dict[str, Any]) -> None:
@@ -255,11 +291,27 @@ BAD_LINES = {
     "unknown target": (["--targets", "target_logretrun"], 2, "target_logretrun", "target_logreturn"),
     "unknown symbol": (["--symbols", "SYN04"], 3, "SYN04", "SYN03"),
     "no group long enough": (["-o", "max_encoder_length=5000"], 3, "5000", "max_encoder_length"),
+    "a symbol of digits": (["--symbols", "000001"], 3, "'000001'", "SYN03"),
+    "a monitored loss without its mode": (
+        ["-o", "monitor=val_loss"],
+        2,
+        "keep the worst",
+        "monitor_mode has to be min",
+    ),
     "not in the configuration": (["-o", "uncertainty=maybe"], 2, "uncertainty", "learned"),
+}
+BAD_FILES = {
+    "composite_score.yaml": ("val_target_logreturn_rmse@1h: 0.2\n", "val_target_logreturn_rmse@1h", "negative"),
+    "weights_config.yaml": ("stage_1: {target_logretrun: 1.0}\n", "target_logretrun", "target_logreturn"),
+    "model_config.yaml": (
+        "targets: [target_logreturn]\nlosses: {target_logreturn: {name: mse, beta: 1}}\n",
+        "mse",
+        "show mse",
+    ),
 }
 BAD_OPTIONS = {
     "periods=[2h]": (3, "2h", "4h"),
-    "periods=[1d]": (3, "250 training labels", "more bars"),
+    "periods=[1d]": (3, "training labels of target_logreturn, 250 are needed", "more bars"),
     "reals=[rsi_7]": (2, "rsi_7", "rsi_6"),
     "reals=[target_logreturn]": (2, "target_logreturn", "remove"),
     "losses={target_logreturn: bce}": (2, "the loss 'bce' is not", "smooth_l1"),
@@ -279,6 +331,22 @@ def test_a_bad_option_is_an_error_with_a_hint_and_leaves_no_run(
     with pytest.raises(TftctlError) as caught:
         train_job(workspace, None, options.split("\n"), "cpu", lambda _: None)
     assert caught.value.exit_code == code
+    assert named in caught.value.message
+    assert hint in caught.value.hint
+    assert not workspace.runs.exists()
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_an_error_with_a_hint_and_leaves_no_run(trained: Workspace, tmp_path: Path, name: str) -> None:
+    """DESIGN 7: what is wrong with a configuration is found before there is a run."""
+    text, named, hint = BAD_FILES[name]
+    workspace = linked(trained, tmp_path)
+    (tmp_path / "configs").unlink()
+    shutil.copytree(trained.configs, tmp_path / "configs")
+    (tmp_path / "configs" / name).write_text(text)
+    with pytest.raises(TftctlError) as caught:
+        train_job(workspace, None, [], "cpu", lambda _: None)
+    assert caught.value.exit_code == 2
     assert named in caught.value.message
     assert hint in caught.value.hint
     assert not workspace.runs.exists()
@@ -334,3 +402,127 @@ def test_a_checkpoint_that_is_cut_off_is_named(trained: Workspace, result: dict[
     with pytest.raises(DataError, match=r"broken\.ckpt") as caught:
         eval_job(trained, result["run"], "val", str(broken))
     assert "cut off" in caught.value.hint
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_a_moved_run_is_not(
+    trained: Workspace, result: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its predictions would lie in the wrong run; the name of a folder is no part of a run."""
+    workspace = linked(trained, tmp_path)
+    shutil.copytree(trained.runs / result["run"], workspace.runs / "renamed")
+    other = train_job(workspace, None, ["max_steps=1", "targets=[target_logreturn]", "periods=[4h]"], "cpu", quiet)
+    foreign = str(workspace.runs / other.run / "checkpoints" / "last.ckpt")
+    with pytest.raises(UsageError, match=f"is a checkpoint of {other.run}, not of renamed") as caught:
+        eval_job(workspace, "renamed", "val", foreign)
+    assert caught.value.hint.startswith(f"tftctl eval {other.run} ")
+    assert not (workspace.runs / "renamed" / "predictions").exists()
+    again = eval_job(workspace, "renamed", "val", str(trained.root / result["last_checkpoint"]))
+    assert again.predictions.startswith("runs/renamed/predictions/")
+
+
+def quiet(_: str) -> None:
+    """Says nothing."""
+
+
+def test_a_run_is_evaluated_on_its_own_snapshot_whatever_came_after(trained: Workspace, tmp_path: Path) -> None:
+    """P3, DESIGN 1: features rebuilt since, and gc: the run's snapshot is kept, and gives the same predictions."""
+    workspace = Workspace(shutil.copytree(trained.root, tmp_path / "ws", ignore=shutil.ignore_patterns("runs")))
+    options = ["max_steps=1", "targets=[target_logreturn]", "periods=[4h]"]
+    run = train_job(workspace, None, options, "cpu", quiet)
+    before = eval_job(workspace, run.run, "val", "last")
+    wanted = pl.read_parquet(workspace.root / before.predictions)
+    features = workspace.configs / "features.yaml"
+    text = features.read_text()
+    for period in (9, 12):
+        features.write_text(text.replace("period: 6", f"period: {period}").replace("rsi_6", f"rsi_{period}"))
+        newest = build_job(workspace).snapshot
+    removed = collect_garbage(Store(workspace.store), workspace.runs, keep=1)
+    assert removed.kept == (before.snapshot, newest)
+    assert removed.snapshots
+    after = eval_job(workspace, run.run, "val", "last")
+    assert after.snapshot == before.snapshot
+    assert pl.read_parquet(workspace.root / after.predictions).equals(wanted)
+
+
+def test_a_snapshot_that_is_gone_is_named(trained: Workspace, result: dict[str, Any], tmp_path: Path) -> None:
+    """A run that was brought from elsewhere: a store error that says what there is."""
+    workspace = linked(trained, tmp_path)
+    (tmp_path / "store").unlink()
+    shutil.copytree(trained.runs / result["run"], workspace.runs / result["run"])
+    with pytest.raises(TftctlError, match="there is no snapshot 2") as caught:
+        eval_job(workspace, result["run"], "val", "best")
+    assert caught.value.exit_code == 3
+
+
+def test_a_loader_in_another_process_changes_no_number(trained: Workspace, result: dict[str, Any]) -> None:
+    """DESIGN 1: num_workers is no part of the result."""
+    options = ["max_steps=3", "max_epochs=1", "targets=[target_logreturn]", "periods=[4h]"]
+    rows = [
+        epochs_of(trained, train_job(trained, None, [*options, f"num_workers={number}"], "cpu", quiet).run)
+        for number in (0, 1)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_full_disk_in_a_training_is_one_error_and_keeps_finished_epochs(
+    trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 1: the checkpoint of the first epoch is whole and can be evaluated."""
+    workspace = linked(trained, tmp_path)
+    logged = EpochLog.on_train_epoch_end
+
+    def fail(self: EpochLog, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise OSError(28, "No space left on device", "metrics.jsonl")
+        logged(self, trainer, module)
+
+    monkeypatch.setattr(EpochLog, "on_train_epoch_end", fail)
+    options = ["max_epochs=3", "batch_size=5000", "targets=[target_logreturn]", "periods=[4h]", "top_k=1"]
+    with pytest.raises(DataError, match=r"metrics\.jsonl: No space left on device") as caught:
+        train_job(workspace, None, options, "cpu", quiet)
+    assert "finished epochs" in caught.value.hint
+    (run,) = (path.parent for path in workspace.runs.glob("*/manifest.json"))
+    assert eval_job(workspace, run.name, "val", "best").origins[0]["origins"] > 0
+
+
+def test_a_run_that_cannot_be_described_is_taken_back(
+    trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 1: no run directory without a manifest."""
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "manifest.json")
+
+    monkeypatch.setattr(record, "write_manifest", fail)
+    workspace = linked(trained, tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        train_job(workspace, None, ["targets=[target_logreturn]", "periods=[4h]"], "cpu", quiet)
+    assert list(workspace.runs.iterdir()) == []
+
+
+def test_ctrl_c_keeps_the_checkpoints_of_finished_epochs(trained: Workspace, tmp_path: Path) -> None:
+    """DESIGN 7: exit code 130, one line, and a run that can be evaluated."""
+    workspace = linked(trained, tmp_path)
+    options = ("max_epochs=1000", "batch_size=200", "periods=[4h]", "targets=[target_logreturn]")
+    process = started(workspace, "train", "--accelerator", "cpu", *(part for o in options for part in ("-o", o)))
+    said = []
+    assert process.stderr is not None
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("epoch 1/"):
+            process.send_signal(signal.SIGINT)
+            break
+    said += process.stderr.readlines()
+    assert process.wait(60) == 130, said
+    assert [line for line in said if line.startswith("error: ")] == ["error: interrupted\n"]
+    assert "Traceback" not in "".join(said)
+    (run,) = (path.parent for path in workspace.runs.glob("*/manifest.json"))
+    assert eval_job(workspace, run.name, "val", "best").origins[0]["origins"] > 0
+
+
+def test_runs_of_one_minute_do_not_meet(tmp_path: Path) -> None:
+    """DESIGN 6: a run directory is never overwritten."""
+    workspace = Workspace(tmp_path)
+    runs = [create_run(workspace, "train") for _ in range(3)]
+    assert len({run.root for run in runs}) == 3
+    assert all(re.fullmatch(r"train-\d{8}_\d{4}(-\d+)?", run.name) for run in runs)

@@ -121,6 +121,8 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence; --debug shows the traceback
         text = f"unexpected {type(error).__name__}: {error}"
         return _fail(" ".join(text.split()), "the place: tftctl --debug COMMAND", FAILED, "failed", arguments)
+    if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C, and says nothing
+        return _fail("interrupted", "", INTERRUPTED, "interrupted", arguments)
     return code if isinstance(code, int) else 0
 
 

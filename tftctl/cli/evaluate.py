@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tftctl.cli.output import JsonFlag, emit_json, print_table, say, workspace_of
+from tftctl.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from tftctl.evaluate.evaluation import Evaluation
@@ -28,7 +29,8 @@ def evaluate(
 
     from tftctl.start.jobs import eval_job
 
-    found = eval_job(workspace_of(ctx), run, split, checkpoint)
+    with progress_bar() as report:
+        found = eval_job(workspace_of(ctx), run, split, checkpoint, report)
     if as_json:
         emit_json(asdict(found))
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from tftctl.cli.output import JsonFlag, Overrides, emit_json, print_table, say, workspace_of
+from tftctl.cli.progress import progress_bar
 
 Names = typer.Option(metavar="A,B", help="Only these, separated by commas.")
 
@@ -33,10 +35,16 @@ def train(
     given = {"max_steps": max_steps, "max_epochs": max_epochs, "seed": seed}
     lists = {"symbols": symbols, "periods": periods, "targets": targets}
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
-    options += [f"{name}=[{value}]" for name, value in lists.items() if value is not None]
-    result = train_job(workspace_of(ctx), config, [*(overrides or []), *options], accelerator, say)
+    options += [f"{name}={_names(value)}" for name, value in lists.items() if value is not None]
+    with progress_bar() as report:
+        result = train_job(workspace_of(ctx), config, [*(overrides or []), *options], accelerator, say, report)
     if as_json:
         emit_json(asdict(result))
         return
     print_table(["what", "value"], list(asdict(result).items()))
     say(f"next: tftctl eval {result.run}")
+
+
+def _names(text: str) -> str:
+    """`A,000001` as a YAML list of strings, so that a symbol of digits stays one."""
+    return json.dumps([name.strip() for name in text.split(",")])

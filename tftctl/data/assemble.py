@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from tftctl.core.periods import sort_periods
 from tftctl.core.times import iso
 from tftctl.data.origins import Origins, find_origins
 from tftctl.data.panel import Group, Panel, load_panel
-from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels, short_of_labels
+from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels
 from tftctl.data.spec import DataSpec, GroupSpec, InputSpec, TargetSpec
-from tftctl.data.splits import SPLITS, Cuts, Split, assign, cuts_by_days, cuts_by_ratio
+from tftctl.data.splits import SPLITS, Cuts, Split, assign, choice_end, cuts_by_days, cuts_by_ratio
+from tftctl.data.unseen import NEVER_TRAINED, others, require_labels, short_groups, unseen_groups
 from tftctl.data.windows import WindowSource, window_source
 from tftctl.features.definitions import IndicatorInstance, resolve_indicators
 from tftctl.features.engine import known_columns
@@ -34,13 +35,15 @@ from tftctl.store import Snapshot, cache_dir
 class Prepared:
     """Windows of a training or of a trained network.
 
-    `splits` maps train, val and test to origin row numbers; `left_out` has (reason, symbol, period, rows).
+    `splits` maps train, val and test to origin row numbers; `choosing` are those of val that choose checkpoints
+    (S6); `left_out` has (reason, symbol, period, rows).
     """
 
     spec: DataSpec
     panel: Panel
     source: WindowSource
     splits: dict[Split, npt.NDArray[np.int64]]
+    choosing: npt.NDArray[np.int64]
     left_out: tuple[tuple[str, str, str, int], ...]
 
 
@@ -54,31 +57,33 @@ def prepare_training(
 ) -> Prepared:
     """Load, cut, fit scales on the training part, and gather windows.
 
-    `store` is the store's folder, where the cache of the feature matrix lies. Groups with fewer than 250 training
-    labels of a regression target are left out by name, or are an error (`unseen`). Raises DataError when no group
-    is as long as one window.
+    `store` is the store's folder, where the cache of the feature matrix lies. Groups that cannot be trained on are
+    left out by name, or are an error (`unseen`). Raises DataError for a target without training labels, and when
+    no group is as long as one window.
     """
     panel = _load(store, snapshot, inputs, targets, config.periods, config.symbols)
     cuts = _cuts(panel, config)
-    excluded = _too_short(panel, targets, cuts, config)
-    if excluded:
-        kept = [group for group in panel.groups if (group.symbol, group.period) not in excluded]
-        if not kept:
-            raise DataError(
-                f"no group has {MIN_LABELS} training labels: {_named(excluded)}", "import more bars, or other periods"
-            )
-        panel = keep_groups(panel, kept)
-    spec = _fit(panel, snapshot, config, inputs, targets, cuts)
-    prepared = gather(panel, spec, known_instances(snapshot, inputs, registry))
-    notes = [("fewer than 250 training labels", s, p, rows) for (s, p), rows in excluded.items()]
-    _require_windows(prepared, spec)
-    return Prepared(spec, panel, prepared.source, prepared.splits, (*notes, *prepared.left_out))
+    chosen_until = choice_end(panel.available_at, cuts)
+    known = known_instances(snapshot, inputs, registry)
+
+    def windows(panel: Panel) -> Prepared:
+        return gather(panel, _fit(panel, snapshot, config, inputs, targets, cuts, chosen_until), known)
+
+    require_labels(panel, _train_rows(panel, cuts), cuts)
+    short = short_groups(panel, targets, _train_rows(panel, cuts))
+    prepared = windows(keep_groups(panel, others(panel, short, config.unseen)))
+    _require_windows(prepared)
+    panel = prepared.panel
+    unseen = unseen_groups(panel, prepared.splits["train"], config.categories.get("symbol", []))
+    if unseen:
+        prepared = windows(keep_groups(panel, others(panel, unseen, config.unseen)))
+    notes = [*_notes(f"fewer than {MIN_LABELS} training labels", short), *_notes(NEVER_TRAINED, unseen)]
+    return replace(prepared, left_out=(*notes, *prepared.left_out))
 
 
-def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, registry: Registry) -> Prepared:
-    """The windows of a trained network, with the statistics of its training."""
-    symbols = sorted({group.symbol for group in spec.groups})  # spec.symbols also names those without rows
-    panel = _load(store, snapshot, spec.inputs, spec.targets, spec.periods, symbols)
+def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, config: ModelConfig, registry: Registry) -> Prepared:
+    """The windows of a trained network, with the statistics of its training and from the same cached matrix."""
+    panel = _load(store, snapshot, spec.inputs, spec.targets, config.periods, config.symbols)
     known = {(group.symbol, group.period) for group in spec.groups}
     panel = keep_groups(panel, [group for group in panel.groups if (group.symbol, group.period) in known])
     return gather(panel, spec, known_instances(snapshot, spec.inputs, registry))
@@ -87,11 +92,13 @@ def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, registry: Reg
 def gather(panel: Panel, spec: DataSpec, known: Sequence[IndicatorInstance]) -> Prepared:
     """Windows, splits and left-out origins of a panel under a given specification."""
     origins = find_origins(panel, spec.encoder_length, spec.required)
-    split = assign(panel.available_at, panel.last_label_end(), spec.cuts)
+    ends = panel.last_label_end()
+    split = assign(panel.available_at, ends, spec.cuts)
     labelled = np.asarray(np.isfinite(panel.labels).any(axis=1))
     splits = {name: np.flatnonzero(origins.usable & labelled & (split == number)) for number, name in enumerate(SPLITS)}
+    choosing = splits["val"][ends[splits["val"]] <= spec.choice_end]
     source = _source(panel, spec, known)
-    return Prepared(spec, panel, source, splits, tuple(_left_out(panel, origins, labelled, split)))
+    return Prepared(spec, panel, source, splits, choosing, tuple(_left_out(panel, origins, labelled, split)))
 
 
 def keep_groups(panel: Panel, kept: Sequence[Group]) -> Panel:
@@ -154,22 +161,8 @@ def _train_rows(panel: Panel, cuts: Cuts) -> npt.NDArray[np.bool_]:
     return assign(panel.available_at, panel.last_label_end(), cuts) == 0
 
 
-def _too_short(
-    panel: Panel, targets: Sequence[TargetSpec], cuts: Cuts, config: ModelConfig
-) -> dict[tuple[str, str], int]:
-    """Groups without enough training labels, with their rows. Raises DataError where `unseen` says so."""
-    kinds = [target.kind for target in targets]
-    short = short_of_labels(panel, list(kinds), _train_rows(panel, cuts))
-    groups = [panel.groups[number] for number, _, _ in short]
-    found = {(group.symbol, group.period): group.stop - group.start for group in groups}
-    if found and config.unseen == "error":
-        number, target, labels = short[0]
-        group = panel.groups[number]
-        raise DataError(
-            f"{group.symbol} {group.period} has {labels} training labels of {target}, {MIN_LABELS} are needed",
-            "leave it out (--symbols, --periods) or set unseen: exclude",
-        )
-    return found
+def _notes(reason: str, groups: Iterable[Group]) -> list[tuple[str, str, str, int]]:
+    return [(reason, group.symbol, group.period, group.stop - group.start) for group in groups]
 
 
 def _fit(
@@ -179,6 +172,7 @@ def _fit(
     inputs: Sequence[InputSpec],
     targets: Sequence[TargetSpec],
     cuts: Cuts,
+    chosen_until: int,
 ) -> DataSpec:
     kinds = [target.kind for target in targets]
     scale = fit_inputs(panel, cuts.first)
@@ -208,6 +202,7 @@ def _fit(
         input_mean=scale.mean[order].tolist(),
         input_std=scale.std[order].tolist(),
         train_end=cuts.first,
+        choice_end=chosen_until,
         val_end=cuts.second,
         embargo_ms=cuts.embargo_ms,
     )
@@ -259,9 +254,11 @@ def _left_out(
     ]
 
 
-def _require_windows(prepared: Prepared, spec: DataSpec) -> None:
-    for name in ("train", "val"):
-        if prepared.splits[name].size:
+def _require_windows(prepared: Prepared) -> None:
+    spec = prepared.spec
+    parts = {"train": prepared.splits["train"], "val": prepared.splits["val"], "checkpoint-choosing": prepared.choosing}
+    for name, rows in parts.items():
+        if rows.size:
             continue
         groups = ", ".join(
             f"{group.symbol} {group.period} ({group.stop - group.start} rows)" for group in prepared.panel.groups[:8]
@@ -270,10 +267,7 @@ def _require_windows(prepared: Prepared, spec: DataSpec) -> None:
         why = "; ".join(f"{symbol} {period}: {rows} rows left out ({reason})" for reason, symbol, period, rows in worst)
         raise DataError(
             f"no {name} origin has a whole window of {spec.encoder_length} bars: {groups}. {why}",
-            f"training ends {iso(spec.train_end)}, validation {iso(spec.val_end)}; import more bars, or lower "
-            "max_encoder_length or the normalisation windows",
+            f"training ends {iso(spec.train_end)}, validation {iso(spec.val_end)}, checkpoints are chosen until "
+            f"{iso(spec.choice_end)}; import more bars, change val_ratio or val_days, or lower max_encoder_length "
+            "or the normalisation windows",
         )
-
-
-def _named(groups: Mapping[tuple[str, str], int]) -> str:
-    return ", ".join(f"{symbol} {period}" for symbol, period in list(groups)[:8])

@@ -86,7 +86,8 @@ def load_panel(
     """Read groups of the fused and targets tables of a snapshot.
 
     The feature matrix is written once as `cache/features.npy` and memory-mapped from then on.
-    Raises DataError for unknown periods, symbols or targets, and where a stored feature is NaN or infinite (S3).
+    Raises DataError for unknown periods, symbols or targets, and where a stored feature or label is NaN or infinite
+    (S3), or too large for float32.
     """
     if not snapshot.has("fused"):
         raise DataError("there is no fused table yet", "make it: tftctl features build")
@@ -148,6 +149,7 @@ def _read_labels(snapshot: Snapshot, symbol: str, period: str, targets: Sequence
     labels = snapshot.scan("targets", period, symbols=[symbol], columns=[*targets, *ends]).collect(engine="in-memory")
     if not rows["timestamp"].equals(labels["timestamp"]):
         raise StoreError(f"fused and targets of {symbol} {period} have different rows", "run: tftctl features build")
+    _require_finite(labels, targets, symbol, period)
     return pl.concat([rows, labels.select([*targets, *ends])], how="horizontal")
 
 
@@ -159,13 +161,22 @@ def _features(
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         staged = cache / f"features-{os.getpid()}.tmp"
-        matrix = np.lib.format.open_memmap(staged, "w+", np.float32, (groups[-1].stop, len(columns)))
-        for group in groups:
-            matrix[group.start : group.stop] = _group_features(snapshot, group, columns)
-        matrix.flush()
-        os.replace(staged, path)
+        try:
+            _write_matrix(staged, snapshot, groups, columns)
+            os.replace(staged, path)
+        finally:
+            staged.unlink(missing_ok=True)
     # copy-on-write, so that torch gets a writable view; nothing ever writes to it
     return np.load(path, mmap_mode="c")
+
+
+def _write_matrix(path: Path, snapshot: Snapshot, groups: Sequence[Group], columns: Sequence[str]) -> None:
+    """Group by group, as plain writes: a full disk is an OSError then; on a mapped file it would kill the process."""
+    shape = (groups[-1].stop, len(columns))
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for group in groups:
+            file.write(_group_features(snapshot, group, columns).tobytes())
 
 
 def _group_features(snapshot: Snapshot, group: Group, columns: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -176,7 +187,7 @@ def _group_features(snapshot: Snapshot, group: Group, columns: Sequence[str]) ->
 
 
 def _require_finite(rows: pl.DataFrame, columns: Sequence[str], symbol: str, period: str) -> None:
-    bad = rows.select(pl.col(columns).is_finite().not_().fill_null(False))
+    bad = rows.select(pl.col(columns).cast(pl.Float32).is_finite().not_().fill_null(False))
     for name in columns:
         if bad[name].any():
             place = bad[name].arg_max()

@@ -54,13 +54,18 @@ def fit_inputs(panel: Panel, train_end: int) -> InputScale:
 
 
 def short_of_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> list[tuple[int, str, int]]:
-    """(group, target, labels) where a regression target has fewer than 250 training labels."""
+    """(group, target, labels) where a regression target has fewer than 250 training labels.
+
+    A target without any label at a period is not in those data (M5) and asks nothing of its groups.
+    """
     found = []
+    absent = _absent(panel)
     for number, group in enumerate(panel.groups):
         rows = slice(group.start, group.stop)
         for place, target in enumerate(panel.targets):
             labels = int(np.isfinite(panel.labels[rows, place][train[rows]]).sum())
-            if kinds[place] == "regression" and labels < MIN_LABELS:
+            asked = kinds[place] == "regression" and (group.period, target) not in absent
+            if asked and labels < MIN_LABELS:
                 found.append((number, target, labels))
     return found
 
@@ -70,12 +75,13 @@ def fit_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> 
 
     Raises DataError for a target that is constant in training.
     """
+    absent = _absent(panel)
     shape = (len(panel.groups), len(panel.targets))
     centre, scale = np.zeros(shape), np.ones(shape)
     for number, group in enumerate(panel.groups):
         rows = slice(group.start, group.stop)
         for place, target in enumerate(panel.targets):
-            if kinds[place] != "regression":
+            if kinds[place] != "regression" or (group.period, target) in absent:
                 continue
             labels = _labels(panel, rows, place, train)
             centre[number, place], scale[number, place] = labels.mean(), labels.std()
@@ -85,6 +91,17 @@ def fit_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> 
                     "leave the symbol or the target out: --symbols, --targets",
                 )
     return LabelScale(centre, scale, _base_rates(panel, kinds, train))
+
+
+def _absent(panel: Panel) -> set[tuple[str, str]]:
+    """(period, target) without a single label: the target has no horizon there."""
+    labelled = {
+        (group.period, target)
+        for group in panel.groups
+        for place, target in enumerate(panel.targets)
+        if np.isfinite(panel.labels[group.start : group.stop, place]).any()
+    }
+    return {(period, target) for period in panel.periods() for target in panel.targets} - labelled
 
 
 def _base_rates(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> Array:

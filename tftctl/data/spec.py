@@ -49,7 +49,10 @@ class GroupSpec(_Frozen):
 
 
 class DataSpec(_Frozen):
-    """Inputs, targets, scales, encodings and cuts of one training."""
+    """Inputs, targets, scales, encodings and cuts of one training.
+
+    Checkpoints are chosen on the validation labels that end by `choice_end` (S6).
+    """
 
     snapshot: int
     encoder_length: int
@@ -61,9 +64,9 @@ class DataSpec(_Frozen):
     input_mean: list[list[float]]
     input_std: list[list[float]]
     train_end: int
+    choice_end: int
     val_end: int
     embargo_ms: int
-    known_indicators: list[dict[str, object]] = []
 
     @property
     def cuts(self) -> Cuts:

@@ -28,7 +28,7 @@ class Cuts:
 
 def cuts_by_ratio(available_at: Instants, val_ratio: float, test_ratio: float, embargo_ms: int = 0) -> Cuts:
     """Divide the unique UTC days that have rows. Raises DataError when a part would get no day."""
-    days = np.unique(available_at // DAY_MS)
+    days = np.unique(_day(available_at))
     test = round(days.size * test_ratio)
     val = round(days.size * val_ratio)
     return _cuts(days, val, test, embargo_ms)
@@ -36,9 +36,18 @@ def cuts_by_ratio(available_at: Instants, val_ratio: float, test_ratio: float, e
 
 def cuts_by_days(available_at: Instants, val_days: int, test_days: int, embargo_ms: int = 0) -> Cuts:
     """Count calendar days back from the last row. Raises DataError when nothing is left to train on."""
-    last = int(available_at.max()) // DAY_MS + 1
-    days = np.arange(int(available_at.min()) // DAY_MS, last)
+    days = _day(available_at)
+    days = np.arange(days.min(), days.max() + 1)
     return _cuts(days, val_days, test_days, embargo_ms)
+
+
+def choice_end(available_at: Instants, cuts: Cuts) -> int:
+    """The instant that divides validation (S6): its first part chooses checkpoints, stages and thresholds.
+
+    The first part has half of validation's days with rows, or one more; of a single day it has all.
+    """
+    days = np.unique(_day(available_at[(available_at > cuts.first) & (available_at <= cuts.second)]))
+    return int(days[days.size - days.size // 2]) * DAY_MS if days.size > 1 else cuts.second
 
 
 def assign(t0: Instants, t1: Instants, cuts: Cuts) -> npt.NDArray[np.int8]:
@@ -51,6 +60,11 @@ def assign(t0: Instants, t1: Instants, cuts: Cuts) -> npt.NDArray[np.int8]:
     split[(t0 >= cuts.first + cuts.embargo_ms) & (t1 <= cuts.second)] = 1
     split[t0 >= cuts.second + cuts.embargo_ms] = 2
     return split
+
+
+def _day(available_at: Instants) -> Instants:
+    """The UTC day that a row belongs to: midnight is the end of one, as it is of a label span (t0, t1]."""
+    return (available_at - 1) // DAY_MS
 
 
 def _cuts(days: Instants, val: int, test: int, embargo_ms: int) -> Cuts:

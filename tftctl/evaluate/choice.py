@@ -50,12 +50,16 @@ def choose_checkpoints(run: Run, name: str) -> Choice:
 
 
 def rank_checkpoints(run: Run) -> list[Path]:
-    """The kept checkpoints, best first by the value that the training monitored, the earlier epoch of equal ones."""
+    """The kept checkpoints, best first by the value that the training monitored, the earlier epoch of equal ones.
+
+    Those whose value is undefined or was never written come last.
+    """
     config = load(run.root / "configs" / "model_config.yaml", ModelConfig)
     values = _monitored(run, config.monitor)
     sign = -1.0 if config.monitor_mode == "max" else 1.0
-    paths = sorted(path for path, _, _ in scored_checkpoints(run.checkpoints))
-    return sorted(paths, key=lambda path: sign * values.get(_epoch(path), -sign * math.inf))
+    return sorted(
+        scored_checkpoints(run.checkpoints), key=lambda path: sign * values.get(_epoch(path), sign * math.inf)
+    )
 
 
 def _existing(run: Run, name: str) -> Path:

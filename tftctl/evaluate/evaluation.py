@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tftctl.core.errors import DataError
+from tftctl.core.errors import DataError, UsageError
+from tftctl.core.progress import Report, silent
 from tftctl.core.times import iso
 from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared
@@ -17,18 +18,19 @@ from tftctl.evaluate.counter import count_look, looks_at_test
 from tftctl.evaluate.predictions import prediction_frame, write_predictions
 from tftctl.plugins import Registry
 from tftctl.store import Store
-from tftctl.train.checkpoint import load_checkpoint
-from tftctl.train.predict import SplitForecasts, predict_split
+from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint
+from tftctl.train.predict import predict_split, prepare_split
 from tftctl.train.rundir import Run
-from tftctl.train.scores import score_all
+from tftctl.train.scores import Forecasts, score_all
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What `tftctl eval` found; paths are relative to the workspace where they lie in it.
 
-    `metrics`: rows of model, target, period, metric, value. `origins`: rows scored and left out. `checkpoints`:
-    the network's scores of every single checkpoint, where several were averaged.
+    `metrics`: rows of model, target, period, metric, value. `origins`: rows scored and left out. `chosen_until`:
+    checkpoints were chosen on the validation labels that end by then. `checkpoints`: the network's scores of every
+    single checkpoint, where several were averaged.
     """
 
     run: str
@@ -38,23 +40,27 @@ class Evaluation:
     metrics: list[dict[str, Any]]
     origins: list[dict[str, Any]]
     snapshot: int
+    chosen_until: str
     test_evaluations: int
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
 
 
-def evaluate(workspace: Workspace, run: Run, split: Split, checkpoint: str, registry: Registry) -> Evaluation:
+def evaluate(
+    workspace: Workspace, run: Run, split: Split, checkpoint: str, registry: Registry, report: Report = silent
+) -> Evaluation:
     """Forecast a split, write predictions beside truth into the run, and score the network and the baselines.
 
     Every model is scored at the same origins: those for which each has a forecast. With `top-k` the network's
     forecast is the mean of the kept checkpoints'. A look at the test part is counted before anything is scored.
-    Raises UsageError for a checkpoint that is not there, DataError for a split without origins.
+    Raises UsageError for a checkpoint that is not there or another run's, DataError for a split without origins.
     """
     choice = choose_checkpoints(run, checkpoint)
-    found = [_forecast(workspace, path, split, registry) for path in choice.paths]
-    prepared = found[0].prepared
+    loaded = [_load(path, run) for path in choice.paths]
+    prepared = prepare_split(Store(workspace.store), loaded[0], registry)
     _require_origins(prepared, run, split)
+    found = [predict_split(prepared, entry, split, registry, report) for entry in loaded]
     looks = count_look(workspace, run.name, choice.label) if split == "test" else looks_at_test(workspace)
-    comparisons = compare(prepared, average([entry.targets for entry in found]))
+    comparisons = compare(prepared, average(found))
     folder = run.root / "predictions" / f"{split}-{choice.label}"
     evaluation = Evaluation(
         run=run.name,
@@ -64,6 +70,7 @@ def evaluate(workspace: Workspace, run: Run, split: Split, checkpoint: str, regi
         metrics=score_models(comparisons, registry),
         origins=count_origins(comparisons),
         snapshot=prepared.spec.snapshot,
+        chosen_until=iso(prepared.spec.choice_end),
         test_evaluations=looks,
         checkpoints=_single_scores(choice, found, registry) if len(found) > 1 else [],
     )
@@ -71,8 +78,15 @@ def evaluate(workspace: Workspace, run: Run, split: Split, checkpoint: str, regi
     return evaluation
 
 
-def _forecast(workspace: Workspace, path: Path, split: Split, registry: Registry) -> SplitForecasts:
-    return predict_split(Store(workspace.store), load_checkpoint(path), split, registry)
+def _load(path: Path, run: Run) -> LoadedCheckpoint:
+    """A checkpoint of this run, wherever it lies and however the run's folder is called now."""
+    loaded = load_checkpoint(path)
+    if loaded.content.run_id != run.manifest.get("id"):
+        raise UsageError(
+            f"{path} is a checkpoint of {loaded.content.run}, not of {run.name}",
+            f"tftctl eval {loaded.content.run} --checkpoint {path}",
+        )
+    return loaded
 
 
 def _require_origins(prepared: Prepared, run: Run, split: Split) -> None:
@@ -85,7 +99,7 @@ def _require_origins(prepared: Prepared, run: Run, split: Split) -> None:
     )
 
 
-def _single_scores(choice: Choice, found: list[SplitForecasts], registry: Registry) -> list[dict[str, Any]]:
+def _single_scores(choice: Choice, found: list[list[Forecasts]], registry: Registry) -> list[dict[str, Any]]:
     return [
         {
             "checkpoint": path.name,
@@ -96,7 +110,7 @@ def _single_scores(choice: Choice, found: list[SplitForecasts], registry: Regist
             "value": value,
         }
         for path, entry in zip(choice.paths, found, strict=True)
-        for (target, period, metric), value in score_all(entry.targets, registry).items()
+        for (target, period, metric), value in score_all(entry, registry).items()
     ]
 
 

@@ -27,14 +27,20 @@ def model_table(evaluation: Evaluation) -> tuple[list[str], list[list[Any]]]:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Where the predictions are, which origins were left out, how often the test part has been looked at."""
+    """How the checkpoint was chosen, where the predictions are, which origins were left out, looks at the test part."""
     left_out = [
         f"{row['target']} {row['period']}: {row['left_out']:,} origins left out, where a baseline has no forecast"
         for row in evaluation.origins
         if row["left_out"]
     ]
+    chosen = f"checkpoints were chosen on the validation labels that end by {evaluation.chosen_until}"
     looks = f"looks at the test part in this workspace: {evaluation.test_evaluations}"
-    return [*left_out, f"predictions: {evaluation.predictions}, and .csv beside it", looks]
+    return [
+        *left_out,
+        *([chosen] if evaluation.split == "val" else []),
+        f"predictions: {evaluation.predictions}, and .csv beside it",
+        looks,
+    ]
 
 
 def _defined(values: dict[tuple[Any, ...], float], place: tuple[str, str, str], model: str) -> float | None:

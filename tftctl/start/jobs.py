@@ -98,7 +98,12 @@ def warmup_job(
 
 
 def train_job(
-    workspace: Workspace, config: Path | None, overrides: Sequence[str], accelerator: str, say: Say
+    workspace: Workspace,
+    config: Path | None,
+    overrides: Sequence[str],
+    accelerator: str,
+    say: Say,
+    report: Report = silent,
 ) -> TrainResult:
     """`tftctl train`."""
     model = load_model_config(workspace, config, overrides)
@@ -106,14 +111,15 @@ def train_job(
     from tftctl.store import Store
     from tftctl.train.fit import train
 
-    return train(
-        workspace, Store(workspace.store), load_registry(workspace), model, weights, composite, say, accelerator
-    )
+    store, registry = Store(workspace.store), load_registry(workspace)
+    return train(workspace, store, registry, model, weights, composite, say, accelerator, report)
 
 
-def eval_job(workspace: Workspace, run: str | None, split: Split, checkpoint: str) -> Evaluation:
+def eval_job(
+    workspace: Workspace, run: str | None, split: Split, checkpoint: str, report: Report = silent
+) -> Evaluation:
     """`tftctl eval`."""
     from tftctl.evaluate.evaluation import evaluate
     from tftctl.train.rundir import find_run
 
-    return evaluate(workspace, find_run(workspace, run), split, checkpoint, load_registry(workspace))
+    return evaluate(workspace, find_run(workspace, run), split, checkpoint, load_registry(workspace), report)

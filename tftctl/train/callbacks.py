@@ -12,6 +12,7 @@ import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from tftctl.core.config.model import ModelConfig
+from tftctl.core.progress import Report
 from tftctl.train.checkpoint import KEY, CheckpointContent
 from tftctl.train.rundir import Run
 
@@ -49,6 +50,24 @@ class EpochLog(Callback):
             f"  composite {values.get('val_composite_score', math.nan):.4f}"
             f"  {time.perf_counter() - self._started:.0f} s"
         )
+
+
+class StepProgress(Callback):
+    """Reports each batch of an epoch, and of its validation."""
+
+    def __init__(self, report: Report, steps: int) -> None:
+        self._report = report
+        self._steps = steps
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Called after each step."""
+        self._report(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", batch_idx + 1, self._steps)
+
+    def on_validation_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Called after each batch of validation."""
+        self._report(f"validation {trainer.current_epoch + 1}", batch_idx + 1, int(trainer.num_val_batches[0]))
 
 
 def checkpoints(run: Run, config: ModelConfig, content: CheckpointContent) -> list[Callback]:

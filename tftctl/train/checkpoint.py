@@ -17,14 +17,20 @@ from tftctl.model.network import NetworkShape
 
 KEY = "tftctl"
 FORMAT = 1
-_BEST = re.compile(r"composite_score=(?P<composite>-?[0-9.]+(?:e-?\d+)?)-val_loss=(?P<loss>-?[0-9.]+(?:e-?\d+)?)")
+_NUMBER = r"-?\d+\.\d+|-?inf|nan"
+_SCORED = re.compile(rf"composite_score=(?P<composite>{_NUMBER})-val_loss=(?P<loss>{_NUMBER})\.ckpt")
 
 
 class CheckpointContent(BaseModel):
-    """What a checkpoint says besides its tensors: enough to rebuild the network and its windows."""
+    """What a checkpoint says besides its tensors: enough to rebuild the network and its windows.
+
+    `run_id` is that of the run's manifest: names of runs can be given twice, in two workspaces.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: int = FORMAT
+    run: str
+    run_id: str
     config: ModelConfig
     spec: DataSpec
 
@@ -76,11 +82,6 @@ def network_shape(config: ModelConfig, spec: DataSpec) -> NetworkShape:
     )
 
 
-def scored_checkpoints(folder: Path) -> list[tuple[Path, float, float]]:
-    """(path, composite score, val_loss) of the kept checkpoints, best composite score first."""
-    found = []
-    for path in sorted(folder.glob("*.ckpt")):
-        match = _BEST.search(path.name)
-        if match:
-            found.append((path, float(match["composite"]), float(match["loss"].rstrip("."))))
-    return sorted(found, key=lambda entry: -entry[1])
+def scored_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints that were kept for their score, by epoch; a diverged network's have `nan` in their names."""
+    return [path for path in sorted(folder.glob("*.ckpt")) if _SCORED.search(path.name)]

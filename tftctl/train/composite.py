@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from tftctl.core.config.training import CompositeConfig
-from tftctl.core.errors import ConfigError, choices
+from tftctl.core.errors import ConfigError, choices, nearest
 from tftctl.core.records import Metric
 from tftctl.plugins import Registry
 
@@ -18,17 +18,18 @@ _KEY = re.compile(r"val_(?P<target>target_[a-z0-9_]+?)_(?P<metric>[a-z0-9_]+)@(?
 class CompositeScore:
     """Sum |w| s / sum |w| over the entries that the data define.
 
-    Raises ConfigError for unknown metrics, and for a weight whose sign contradicts the metric's direction.
+    `kinds` has the kind of each trained target. Raises ConfigError for unknown metrics, for metrics of the other
+    kind, and for a weight whose sign contradicts the metric's direction.
     """
 
     def __init__(
-        self, config: CompositeConfig, targets: Collection[str], periods: Collection[str], registry: Registry
+        self, config: CompositeConfig, kinds: Mapping[str, str], periods: Collection[str], registry: Registry
     ) -> None:
         self.weights: dict[str, float] = {}
         self.metrics: dict[str, Metric | None] = {}
         self.removed: list[str] = []
         for key, weight in config.root.items():
-            metric, present = _lookup(key, targets, periods, registry)
+            metric, present = find_metric(key, kinds, periods, registry, "composite_score.yaml")
             _check_sign(key, weight, metric)
             if present:
                 self.weights[key], self.metrics[key] = weight, metric
@@ -66,20 +67,30 @@ def normalised(value: float, metric: Metric | None) -> float:
     return share if metric.direction == "higher" else 1 - share
 
 
-def _lookup(
-    key: str, targets: Collection[str], periods: Collection[str], registry: Registry
+def find_metric(
+    key: str, kinds: Mapping[str, str], periods: Collection[str], registry: Registry, place: str
 ) -> tuple[Metric | None, bool]:
+    """The metric that a key names, None for a loss, and whether its target and period are trained.
+
+    Raises ConfigError, beginning with `place`, for a key that names no metric or one of the other kind.
+    """
     if key in LOSS_KEYS:
         return None, True
-    match = _KEY.fullmatch(key)
+    well_formed = _KEY.fullmatch(key)
     names = registry.names("metric")
     # a target may end in something that looks like a metric: try the longest metric name first
-    fitting = [n for n in sorted(names, key=len, reverse=True) if match and key.split("@")[0].endswith(f"_{n}")]
+    fitting = [n for n in sorted(names, key=len, reverse=True) if well_formed and key.split("@")[0].endswith(f"_{n}")]
     if not fitting:
-        raise ConfigError(f"composite_score.yaml: {key!r} is no metric key", choices(key, names, "metrics"))
-    metric = fitting[0]
-    target = key.split("@")[0].removeprefix("val_").removesuffix(f"_{metric}")
-    return registry.metric(metric), target in targets and key.split("@")[1] in periods
+        match = nearest(key, [f"val_{t}_{n}@{p}" for t in kinds for n in names for p in periods])
+        meant = f"did you mean {match!r}? " if match else ""
+        raise ConfigError(f"{place}: {key!r} is no metric key", meant + choices("", names, "metrics"))
+    metric = registry.metric(fitting[0])
+    target = key.split("@")[0].removeprefix("val_").removesuffix(f"_{metric.name}")
+    kind = kinds.get(target)
+    if kind is not None and kind not in metric.kinds:
+        serving = [name for name in names if kind in registry.metric(name).kinds]
+        raise ConfigError(f"{place}: {key}: {target} is {kind}, {metric.name} is not", choices("", serving, "metrics"))
+    return metric, kind is not None and key.split("@")[1] in periods
 
 
 def _check_sign(key: str, weight: float, metric: Metric | None) -> None:

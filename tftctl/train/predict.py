@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tftctl.core.progress import Report, silent
 from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.loaders import ordered_loader
 from tftctl.data.splits import Split
@@ -22,26 +21,25 @@ from tftctl.train.scores import Forecasts
 BATCH = 512
 
 
-@dataclass(frozen=True, slots=True)
-class SplitForecasts:
-    """Forecasts per target, and the windows they were made from."""
-
-    prepared: Prepared
-    targets: list[Forecasts]
-
-
-def predict_split(store: Store, loaded: LoadedCheckpoint, split: Split, registry: Registry) -> SplitForecasts:
-    """Forecast every origin of a split with a checkpoint, on the snapshot that it was trained on."""
+def prepare_split(store: Store, loaded: LoadedCheckpoint, registry: Registry) -> Prepared:
+    """The windows of a checkpoint, from the snapshot that it was trained on."""
     spec, config = loaded.content.spec, loaded.content.config
     with store.read(spec.snapshot) as snapshot:
-        prepared = prepare_again(store.root, snapshot, spec, registry)
+        return prepare_again(store.root, snapshot, spec, config, registry)
+
+
+def predict_split(
+    prepared: Prepared, loaded: LoadedCheckpoint, split: Split, registry: Registry, report: Report = silent
+) -> list[Forecasts]:
+    """Forecast every origin of a split with a checkpoint, on a GPU where there is one."""
+    spec, config = loaded.content.spec, loaded.content.config
     with quiet_lightning():
         network = ForecastNetwork(network_shape(config, spec))
     loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry)
     network.load_state_dict(_part(loaded.state, "network."))
     loss.load_state_dict(_part(loaded.state, "loss."))
     origins = prepared.splits[split]
-    return SplitForecasts(prepared, forecasts_of(prepared, origins, _run(network, loss, prepared, origins)))
+    return forecasts_of(prepared, origins, _run(network, loss, prepared, origins, report))
 
 
 def forecasts_of(
@@ -80,13 +78,17 @@ def forecasts_of(
 
 
 def _run(
-    network: ForecastNetwork, loss: HybridLoss, prepared: Prepared, origins: npt.NDArray[np.int64]
+    network: ForecastNetwork, loss: HybridLoss, prepared: Prepared, origins: npt.NDArray[np.int64], report: Report
 ) -> npt.NDArray[np.float32]:
-    network.eval()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.eval().to(device)
+    loss.to(device)
     found: list[torch.Tensor] = []
     with torch.inference_mode():
         for batch in ordered_loader(prepared.source, torch.from_numpy(origins), BATCH):
-            found.append(loss.forecasts(network(batch), batch["period"]))
+            placed = {name: value.to(device) for name, value in batch.items()}
+            found.append(loss.forecasts(network(placed), placed["period"]).cpu())
+            report("forecasts", min(len(found) * BATCH, origins.size), origins.size)
     return torch.cat(found).numpy() if found else np.empty((0, len(prepared.spec.targets)), np.float32)
 
 

@@ -66,9 +66,11 @@ def create_run(workspace: Workspace, command: str) -> Run:
     raise DataError(f"{workspace.runs} is full of runs of this minute", "wait a minute")
 
 
-def write_manifest(run: Run, command: str, facts: Mapping[str, Any]) -> None:
-    """Write `manifest.json`: versions, machine, command line, and the given facts."""
+def write_manifest(run: Run, run_id: str, command: str, facts: Mapping[str, Any]) -> None:
+    """Write `manifest.json`: identity, versions, machine, command line, and the given facts."""
     document = {
+        "run": run.name,
+        "id": run_id,
         "command": command,
         "arguments": sys.argv[1:],
         "started": iso(now_ms()),

@@ -8,7 +8,7 @@ from training_world import DAY, HOUR, hand_panel, prepare
 
 from tftctl.core.errors import DataError
 from tftctl.core.workspace import Workspace
-from tftctl.data.splits import LEFT_OUT, Cuts, assign, cuts_by_days, cuts_by_ratio
+from tftctl.data.splits import LEFT_OUT, Cuts, assign, choice_end, cuts_by_days, cuts_by_ratio
 
 
 def random_spans(seed: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +57,7 @@ def test_a_label_that_ends_at_the_cut_is_inside_and_one_later_is_not() -> None:
 def test_ratio_divides_unique_days_that_have_rows() -> None:
     """S4: days without rows do not count, and a day with many rows counts once."""
     days = np.concatenate([np.arange(0, 50), np.arange(100, 150)])  # a hole of 50 days
-    rows = np.concatenate([np.repeat(days[:20], 24), days[20:]]) * DAY
+    rows = np.concatenate([np.repeat(days[:20], 24), days[20:]]) * DAY + 5 * HOUR
     cuts = cuts_by_ratio(rows, 0.2, 0.1)
     assert cuts.second == 140 * DAY  # the last 10 of 100 days
     assert cuts.first == 120 * DAY
@@ -66,8 +66,9 @@ def test_ratio_divides_unique_days_that_have_rows() -> None:
 
 def test_ratio_does_not_depend_on_how_many_rows_a_day_has() -> None:
     """S4: one cut for all symbols and periods; hourly rows beside daily ones move nothing."""
-    daily = np.arange(200) * DAY
-    hourly = np.arange(200 * 24) * HOUR
+    daily = np.arange(1, 201) * DAY  # complete at midnight, as the last hour of their day is
+    hourly = np.arange(1, 200 * 24 + 1) * HOUR
+    assert cuts_by_ratio(daily, 0.15, 0.15) == Cuts(140 * DAY, 170 * DAY)
     assert cuts_by_ratio(daily, 0.15, 0.15) == cuts_by_ratio(np.concatenate([daily, hourly]), 0.15, 0.15)
 
 
@@ -76,6 +77,13 @@ def test_days_count_back_from_the_last_row() -> None:
     rows = np.concatenate([np.arange(0, 50), np.arange(100, 150)]) * DAY + 5 * HOUR
     assert cuts_by_days(rows, 20, 10, 7) == Cuts(120 * DAY, 140 * DAY, 7)
     assert cuts_by_days(rows, 60, 20) == Cuts(70 * DAY, 130 * DAY)
+
+
+def test_a_day_ends_with_the_bars_that_are_complete_at_midnight() -> None:
+    """S4: 100 days of hourly bars are 100 days; the last ten are 240 hours, not nine days and one bar."""
+    rows = np.arange(1, 100 * 24 + 1) * HOUR
+    assert cuts_by_days(rows, 20, 10) == Cuts(70 * DAY, 90 * DAY)
+    assert cuts_by_ratio(rows, 0.2, 0.1) == Cuts(70 * DAY, 90 * DAY)
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.001, 0.1), (0.1, 0.001), (0.7, 0.3)])
@@ -128,3 +136,27 @@ def test_the_windows_of_a_later_part_may_reach_back_over_the_cut(market: Workspa
     val = prepared.splits["val"]
     first = prepared.panel.available_at[val[np.isin(prepared.panel.group[val], hourly)]].min()
     assert first == prepared.spec.train_end
+
+
+@pytest.mark.parametrize(("days", "first"), [(1, 1), (2, 1), (3, 2), (10, 5), (11, 6)])
+def test_the_first_half_of_validations_days_chooses_checkpoints(days: int, first: int) -> None:
+    """S6: validation is divided in time, by days that have rows; of a single day nothing is kept back."""
+    stamps = 30 + np.arange(days) * 3  # every third day has rows
+    rows = np.concatenate([np.arange(30), stamps, [200, 201]]) * DAY + 5 * HOUR
+    cuts = Cuts(30 * DAY, 200 * DAY)
+    end = choice_end(rows, cuts)
+    assert end == (cuts.second if days == 1 else stamps[first] * DAY)
+
+
+def test_checkpoints_are_chosen_on_labels_that_end_in_the_first_half(market: Workspace) -> None:
+    """S6: the first part is purged against the second, over all symbols and periods; nothing else is missing."""
+    prepared = prepare(market)
+    spec, panel = prepared.spec, prepared.panel
+    assert spec.train_end < spec.choice_end < spec.val_end
+    assert abs((spec.choice_end - spec.train_end) - (spec.val_end - spec.choice_end)) <= DAY
+    end = panel.label_end.max(axis=1)
+    want = [origin for origin in prepared.splits["val"] if end[origin] <= spec.choice_end]
+    assert prepared.choosing.tolist() == want
+    assert 0 < len(want) < prepared.splits["val"].size
+    period = {panel.groups[number].period for number in panel.group[prepared.choosing]}
+    assert period == {"1h", "4h"}

@@ -12,9 +12,11 @@ import pytest
 import torch
 from training_world import DAY, ENCODER, HOUR, hand_panel, make_market, prepare, table
 
+from tftctl.core.config.loading import load_model_config
 from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.workspace import Workspace
-from tftctl.data.assemble import Prepared, gather, keep_groups, known_instances
+from tftctl.data import panel as panel_module
+from tftctl.data.assemble import Prepared, gather, keep_groups, known_instances, prepare_again
 from tftctl.data.inputs import allowed_columns, choose_inputs, read_allowlist
 from tftctl.data.loaders import ordered_loader, train_loader
 from tftctl.data.origins import find_origins
@@ -295,22 +297,73 @@ def test_a_null_context_becomes_zero_beside_its_flag() -> None:
     assert find_origins(panel, 4, [0]).usable[13]
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_value_that_is_not_finite_is_an_error(market: Workspace, tmp_path: Path, bad: float) -> None:
-    """S3: NaN and infinity are errors, named with column, group and time; null is data."""
-    shutil.copytree(market.root, tmp_path / "ws")
-    workspace = Workspace(tmp_path / "ws")
-    place = table(workspace, "fused", "SYN02", "4h")["timestamp"][300]
+def damaged(market: Workspace, root: Path, name: str, column: str, bad: pl.Expr) -> Workspace:
+    """A copy of the market with one value of SYN02 4h replaced in a table; the column takes the type of `bad`."""
+    shutil.copytree(market.root, root / "ws")
+    workspace = Workspace(root / "ws")
+    place = table(workspace, name, "SYN02", "4h")["timestamp"][300]
+    here = (pl.col("symbol") == "SYN02") & (pl.col("period") == "4h") & (pl.col("timestamp") == place)
     store = Store(workspace.store)
-    with store.read() as snapshot:
-        rows = snapshot.scan("fused", "4h").collect()
-    here = (pl.col("symbol") == "SYN02") & (pl.col("timestamp") == place)
-    with store.write("damage") as txn:
-        damaged = pl.when(here).then(pl.lit(bad, pl.Float32)).otherwise("rsi_6").alias("rsi_6")
-        txn.replace("fused", "4h", rows.with_columns(damaged))
+    with store.read() as snapshot, store.write("damage") as txn:
+        for period in snapshot.periods(name):
+            rows = snapshot.scan(name, period).collect()
+            txn.replace(name, period, rows.with_columns(pl.when(here).then(bad).otherwise(column).alias(column)))
         txn.commit()
-    with pytest.raises(DataError, match="rsi_6 of SYN02 4h is not finite at 2021-02-20"):
+    return workspace
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(("name", "column"), [("fused", "rsi_6"), ("targets", "target_logreturn")])
+def test_a_value_that_is_not_finite_is_an_error(
+    market: Workspace, tmp_path: Path, name: str, column: str, bad: float
+) -> None:
+    """S3: NaN and infinity are errors, named with column, group and time; null is data. Of labels as of inputs."""
+    workspace = damaged(market, tmp_path, name, column, pl.lit(bad, pl.Float32))
+    with pytest.raises(DataError, match=f"{column} of SYN02 4h is not finite at 2021-02-20"):
         prepare(workspace)
+
+
+def test_a_value_beyond_float32_is_an_error(market: Workspace, tmp_path: Path) -> None:
+    """S3: the network computes in float32; 1e39 would become infinite after the check."""
+    workspace = damaged(market, tmp_path, "fused", "rsi_6", pl.lit(1e39, pl.Float64))
+    with pytest.raises(DataError, match="rsi_6 of SYN02 4h is not finite"):
+        prepare(workspace)
+
+
+def test_a_disk_that_fills_up_leaves_no_part_of_the_matrix(
+    market: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 1: the cache is whole or not there, and the next training makes it."""
+    shutil.copytree(market.root, tmp_path / "ws", ignore=shutil.ignore_patterns("_cache*", "features.npy"))
+    workspace = Workspace(tmp_path / "ws")
+    read, calls = panel_module._group_features, []
+
+    def fail(*arguments: object) -> np.ndarray:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(panel_module, "_group_features", fail)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(workspace)
+    assert not [path for path in workspace.store.rglob("features*") if path.suffix in (".npy", ".tmp")]
+    monkeypatch.undo()
+    again = prepare(workspace)
+    assert np.array_equal(again.panel.features, prepare(market).panel.features, equal_nan=True)
+
+
+def test_evaluation_reads_the_matrix_that_the_training_wrote(market: Workspace, prepared: Prepared) -> None:
+    """One cache per columns and groups asked for, also where groups were left out."""
+    config = load_model_config(market)
+    with Store(market.store).read(prepared.spec.snapshot) as snapshot:
+        before = sorted(market.store.rglob("features.npy"))
+        again = prepare_again(market.store, snapshot, prepared.spec, config, load_registry(market))
+    assert sorted(market.store.rglob("features.npy")) == before
+    for name, origins in prepared.splits.items():
+        assert np.array_equal(again.splits[name], origins)
+    batch, same = (made.source.gather(torch.from_numpy(made.choosing[:50])) for made in (prepared, again))
+    assert all(torch.equal(torch.nan_to_num(batch[name]), torch.nan_to_num(same[name])) for name in batch)
 
 
 def test_every_origin_comes_once_per_epoch_in_an_order_of_seed_and_epoch(prepared: Prepared) -> None:

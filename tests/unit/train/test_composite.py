@@ -12,7 +12,7 @@ from tftctl.core.records import Metric
 from tftctl.plugins import Registry, load_registry
 from tftctl.train.composite import CompositeScore, normalised
 
-TARGETS = ("target_b", "target_r", "target_r_rmse")
+TARGETS = {"target_b": "binary", "target_r": "regression", "target_r_rmse": "regression"}
 PERIODS = ("1h", "4h")
 
 
@@ -79,6 +79,27 @@ def test_a_key_that_is_no_metric_is_a_configuration_error(registry: Registry, ke
     """M4: keys are val_<target>_<metric>@<period>."""
     with pytest.raises(ConfigError, match="is no metric key"):
         CompositeScore(CompositeConfig({key: 0.1}), TARGETS, PERIODS, registry)
+
+
+@pytest.mark.parametrize(
+    ("key", "weight", "fitting"),
+    [("val_target_r_roc_auc@1h", 0.1, "rmse"), ("val_target_b_rmse@1h", -0.1, "roc_auc")],
+)
+def test_a_metric_of_the_other_kind_is_a_configuration_error(
+    registry: Registry, key: str, weight: float, fitting: str
+) -> None:
+    """M5: it would be undefined for ever, and so removed as if the data were at fault."""
+    with pytest.raises(ConfigError, match="is not") as caught:
+        CompositeScore(CompositeConfig({key: weight}), TARGETS, PERIODS, registry)
+    assert key in caught.value.message
+    assert fitting in caught.value.hint
+
+
+def test_a_misspelt_metric_comes_with_the_key_that_was_meant(registry: Registry) -> None:
+    """M4: the nearest key of the trained targets."""
+    with pytest.raises(ConfigError) as caught:
+        CompositeScore(CompositeConfig({"val_target_r_rsme@4h": -0.1}), TARGETS, PERIODS, registry)
+    assert "did you mean 'val_target_r_rmse@4h'?" in caught.value.hint
 
 
 def test_the_wrong_sign_is_told_also_for_a_target_that_is_not_trained(registry: Registry) -> None:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from tftctl.core.config.model import ModelConfig
+from tftctl.core.config.training import WeightsConfig
 from tftctl.core.errors import ConfigError, PluginError, TftctlError
 from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry, load_registry, resolve
-from tftctl.train.losses import HybridLoss, choose_targets, default_loss, positive_weight
+from tftctl.train.losses import HybridLoss, choose_targets, default_loss, positive_weight, weigh
 from tftctl.train.module import ForecastModule
 
 PERIODS = ["1h", "4h"]
@@ -185,7 +186,7 @@ def test_the_positive_weight_is_taken_out_of_the_probability_again(registry: Reg
         return total
 
     optimiser.step(closure)  # type: ignore[arg-type]
-    assert float(logit) == pytest.approx(0, abs=1e-3)  # the weights balance the classes
+    assert float(logit.detach()) == pytest.approx(0, abs=1e-3)  # the weights balance the classes
     probability = loss.forecasts([logit.detach().expand(1, 1)], codes[:1])
     assert float(probability) == pytest.approx(rate, abs=1e-3)
 
@@ -194,10 +195,10 @@ def test_forecasts_are_corrected_by_each_rows_own_period(registry: Registry) -> 
     """M2: sigmoid(logit - log pos_weight); regression heads are handed on as they are."""
     loss = HybridLoss([binary(), regression()], PERIODS, True, registry)
     raw, _, period = batch()
-    found = loss.forecasts(raw, period)
+    found = loss.forecasts(raw, period).detach()
     for row in range(12):
         rate = RATES[PERIODS[period[row]]]
-        logit = float(raw[0][row, 0]) - math.log((1 - rate) / rate)
+        logit = float(raw[0][row, 0].detach()) - math.log((1 - rate) / rate)
         assert float(found[row, 0]) == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5)
         assert found[row, 1] == raw[1][row, 0]
 
@@ -351,3 +352,42 @@ def test_an_unknown_loss_names_the_nearest(registry: Registry) -> None:
         choose_targets(config.targets, {"target_a": described()}, config, registry)
     assert isinstance(caught.value, ConfigError | PluginError)
     assert "smooth_l1" in caught.value.hint
+
+
+def test_weights_are_those_of_the_first_stage(registry: Registry) -> None:
+    """DESIGN 7: the first stage holds for a plain training; a target that it does not name weighs 1."""
+    weights = WeightsConfig({"one": {"target_b": 0.25, "target_other": 3}, "two": {"target_r": 9}})
+    found, idle = weigh([binary(), regression()], weights, ["target_b", "target_r", "target_other"], registry)
+    assert [(target.name, target.weight) for target in found] == [("target_b", 0.25), ("target_r", 1.0)]
+    assert idle == []
+
+
+def test_weights_of_a_target_that_the_store_lacks_are_told(registry: Registry) -> None:
+    """The default file names targets of the catalogue that a store need not have, in any of its stages."""
+    weights = WeightsConfig({"one": {"target_r": 2}, "two": {"target_drawdown_prob": 1, "target_logreturn_h24": 1}})
+    found, idle = weigh([regression()], weights, ["target_r"], registry)
+    assert [target.weight for target in found] == [2]
+    assert idle == ["target_drawdown_prob", "target_logreturn_h24"]
+
+
+@pytest.mark.parametrize("stage", ["one", "two"])
+def test_weights_of_a_target_that_does_not_exist_are_refused(registry: Registry, stage: str) -> None:
+    """A misspelt name would leave its target at the weight 1 in silence."""
+    stages = {"one": {"target_r": 2.0}, "two": {"target_r": 1.0}}
+    stages[stage]["target_rr"] = 1.0
+    with pytest.raises(ConfigError, match="there is no target 'target_rr'") as caught:
+        weigh([regression()], WeightsConfig(stages), ["target_r"], registry)
+    assert "did you mean 'target_r'?" in caught.value.hint
+
+
+def test_weights_that_are_all_0_are_refused(registry: Registry) -> None:
+    """Nothing would be trained."""
+    with pytest.raises(ConfigError, match="the weight 0"):
+        weigh([regression()], WeightsConfig({"one": {"target_r": 0}}), ["target_r"], registry)
+
+
+def test_an_option_that_a_loss_does_not_take_is_refused(registry: Registry) -> None:
+    """By target and loss, not as a traceback."""
+    target = regression(loss="smooth_l1", loss_options={"gamma": 3})
+    with pytest.raises(ConfigError, match=r"losses\.target_r: smooth_l1 cannot be made with \{'gamma': 3\}"):
+        HybridLoss([target], PERIODS, True, registry)

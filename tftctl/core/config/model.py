@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tftctl.core.config.features import PeriodName, Strict
 
+
+def _once(names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names {twice[0]!r} twice")
+    return names
+
+
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
+Periods = Annotated[list[PeriodName], Field(min_length=1), AfterValidator(_once)]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # a group is a symbol at a period, and both are embedded (S2): these keys say so and cannot say otherwise
@@ -26,19 +36,19 @@ class ModelConfig(Strict):
     """The whole of `configs/model_config.yaml`; keys and defaults of DESIGN §7."""
 
     data_path: int | str | None = None
-    periods: list[PeriodName] | None = None
-    symbols: list[str] | None = None
-    targets: Annotated[list[str], Field(min_length=1)] = ["target_logreturn", "target_binarytrend"]
+    periods: Periods | None = None
+    symbols: Names | None = None
+    targets: Names = ["target_logreturn", "target_binarytrend"]
     losses: dict[str, str | dict[str, Any]] = {}
     categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
-    reals: list[str] | None = None
+    reals: Names | None = None
     time_idx: Literal["time_idx"] = "time_idx"
     group_ids: list[Literal["symbol", "period"]] = ["symbol", "period"]
     static_categoricals: Annotated[list[Literal["symbol", "period"]], Field(min_length=1)] = ["symbol", "period"]
     static_reals: Annotated[list[str], Field(max_length=0)] = []
     x_categoricals: list[Literal["symbol", "period"]] = ["symbol", "period"]
-    x_reals: list[str] | None = None
-    categories: dict[Literal["symbol", "period"], list[str]] = {}
+    x_reals: Names | None = None
+    categories: dict[Literal["symbol"], Names] = {}
     unseen: Literal["exclude", "error"] = "exclude"
     output_size: list[Positive] | None = None
 
@@ -50,7 +60,7 @@ class ModelConfig(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.15
     attention_head_size: Positive = 4
 
-    seed: int = 2025
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 2025  # what NumPy's generator takes
     batch_size: Positive = 256
     max_epochs: Positive = 50
     max_steps: Positive | None = None
@@ -58,7 +68,7 @@ class ModelConfig(Strict):
     lr: Annotated[float, Field(gt=0)] = 1.5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     gradient_clip_val: Annotated[float, Field(ge=0)] = 0.5
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     num_workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     onecycle: OneCycle = OneCycle()
     uncertainty: Literal["learned", "off"] = "learned"
@@ -83,6 +93,11 @@ class ModelConfig(Strict):
             raise ValueError("hidden_size must be a multiple of attention_head_size")
         if self.val_mode == "ratio" and self.val_ratio + self.test_ratio >= 1:
             raise ValueError("val_ratio and test_ratio leave nothing to train on")
+        if not self.top_k and not self.save_last:
+            raise ValueError("top_k: 0 with save_last: false keeps no checkpoint at all")
+        nameless = [name for name, loss in self.losses.items() if isinstance(loss, dict) and "name" not in loss]
+        if nameless:
+            raise ValueError(f"losses.{nameless[0]} needs the name of a loss: {{name: smooth_l1, beta: 0.5}}")
         if self.output_size is not None and len(self.output_size) != len(self.targets):
             raise ValueError(f"output_size has {len(self.output_size)} entries for {len(self.targets)} targets")
         for key in GROUP_KEYS:

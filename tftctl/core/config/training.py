@@ -20,6 +20,8 @@ class WeightsConfig(RootModel[dict[str, dict[str, Weight]]]):
         if not stages:
             raise ValueError("needs at least one stage")
         for stage, weights in stages.items():
+            if not weights:
+                raise ValueError(f"{stage} names no target")
             for target in weights:
                 if not target.startswith(TARGET_PREFIX):
                     raise ValueError(f"{stage}: {target!r} is not a target (targets begin with {TARGET_PREFIX})")

@@ -1,0 +1,125 @@
+"""What `configs/model_config.yaml` and `weights_config.yaml` refuse, and which value may choose checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tftctl.core.config.model import ModelConfig
+from tftctl.core.config.training import WeightsConfig
+from tftctl.core.errors import ConfigError, UsageError
+from tftctl.plugins import load_registry
+from tftctl.train.device import choose_device
+from tftctl.train.fit import best_row, plan_steps
+from tftctl.train.monitor import check_monitor
+
+KINDS = {"target_b": "binary", "target_r": "regression"}
+PERIODS = ("1h", "4h")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"targets": ["target_a", "target_a"]}, "names 'target_a' twice"),
+        ({"symbols": ["AAA", "BBB", "AAA"]}, "names 'AAA' twice"),
+        ({"periods": ["1h", "1h"]}, "names '1h' twice"),
+        ({"reals": ["rsi", "rsi"]}, "names 'rsi' twice"),
+        ({"symbols": []}, "at least 1 item"),
+        ({"periods": []}, "at least 1 item"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"seed": 2**32}, "less than or equal to 4294967295"),
+        ({"precision": "16-mixed"}, "'32-true' or 'bf16-mixed'"),  # the attention's mask of -1e9 overflows in it
+        ({"categories": {"period": ["1w"]}}, "'symbol'"),
+        ({"unseen": "pooled"}, "'exclude' or 'error'"),
+        ({"top_k": 0, "save_last": False}, "keeps no checkpoint at all"),
+        ({"losses": {"target_a": {"beta": 2}}}, "losses.target_a needs the name of a loss"),
+        ({"hidden_size": 5, "attention_head_size": 2}, "multiple of attention_head_size"),
+        ({"max_prediction_length": 2}, "should be 1"),
+        ({"val_ratio": 0.5, "test_ratio": 0.5}, "leave nothing to train on"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(values: dict[str, Any], message: str) -> None:
+    """DESIGN 7: before anything is read."""
+    with pytest.raises(ValidationError, match=message):
+        ModelConfig.model_validate(values)
+
+
+def test_a_stage_without_targets_is_refused() -> None:
+    """It would weigh every target 1, which an empty map does not say."""
+    with pytest.raises(ValidationError, match="stage_1 names no target"):
+        WeightsConfig({"stage_1": {}})
+
+
+@pytest.mark.parametrize(
+    ("key", "mode"),
+    [
+        ("val_composite_score", "max"),
+        ("val_loss", "min"),
+        ("val_loss_for_ckpt", "min"),
+        ("val_target_r_loss", "min"),
+        ("val_target_b_roc_auc@1h", "max"),
+        ("val_target_b_brier@4h", "min"),
+    ],
+)
+def test_the_monitored_value_is_chosen_from_its_better_end(key: str, mode: str) -> None:
+    """M5's rule for signs: `monitor: val_loss` beside the default `max` would keep the worst checkpoints."""
+    wrong = {"max": "min", "min": "max"}[mode]
+    check_monitor(ModelConfig(monitor=key, monitor_mode=mode), KINDS, PERIODS, load_registry())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="keep the worst checkpoints") as caught:
+        check_monitor(ModelConfig(monitor=key, monitor_mode=wrong), KINDS, PERIODS, load_registry())  # type: ignore[arg-type]
+    assert caught.value.hint.endswith(mode)
+
+
+@pytest.mark.parametrize(
+    "key", ["val_nonsense", "train_loss", "val_target_x_loss", "val_target_b_roc_auc@1d", "val_target_b_rmse@1h"]
+)
+def test_a_monitored_value_that_is_not_logged_is_refused(key: str) -> None:
+    """Lightning would say so after the first epoch."""
+    with pytest.raises(ConfigError, match=f"monitor: '?{key}"):
+        check_monitor(ModelConfig(monitor=key), KINDS, PERIODS, load_registry())
+
+
+def test_the_best_epoch_is_that_of_the_monitored_value() -> None:
+    """DESIGN 6: the result's numbers are those of its best checkpoint; the earlier of equal ones."""
+    rows = [
+        {"epoch": 0, "val_loss": 2.0, "val_composite_score": 0.9},
+        {"epoch": 1, "val_loss": None, "val_composite_score": 0.1},
+        {"epoch": 2, "val_loss": 1.0, "val_composite_score": 0.2},
+        {"epoch": 3, "val_loss": 1.0, "val_composite_score": 0.9},
+    ]
+    assert best_row(rows, ModelConfig())["epoch"] == 0
+    assert best_row(rows, ModelConfig(monitor="val_loss", monitor_mode="min"))["epoch"] == 2
+    assert best_row([rows[1]], ModelConfig(monitor="val_loss", monitor_mode="min")) == {}
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "want"),
+    [
+        (None, (3, 10)),
+        (30, (3, 10)),
+        (99, (3, 10)),
+        (29, (3, 9)),
+        (20, (2, 10)),
+        (11, (2, 5)),
+        (7, (1, 7)),
+        (1, (1, 1)),
+    ],
+)
+def test_steps_are_at_most_those_asked_for_in_equal_epochs(max_steps: int | None, want: tuple[int, int]) -> None:
+    """`--max-steps` bounds all steps; every epoch has its validation."""
+    plan = plan_steps(10, ModelConfig(max_epochs=3, max_steps=max_steps))
+    assert (plan.epochs, plan.steps) == want
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_made() -> None:
+    """One line, not Lightning's exception; bf16 has no LSTM on many a CPU."""
+    with pytest.raises(UsageError, match="no CUDA GPU"):
+        choose_device("gpu", "auto")
+    with pytest.raises(ConfigError, match="bf16-mixed needs a GPU"):
+        choose_device("auto", "bf16-mixed")
+    device = choose_device("auto", "auto")
+    assert (device.accelerator, device.precision) == ("cpu", "32-true")

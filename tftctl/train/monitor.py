@@ -1,0 +1,39 @@
+"""The value that chooses checkpoints: it must exist, and be chosen from the right end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from tftctl.core.config.model import ModelConfig
+from tftctl.core.errors import ConfigError, choices
+from tftctl.plugins import Registry
+from tftctl.train.composite import LOSS_KEYS, find_metric
+
+COMPOSITE_KEY = "val_composite_score"
+
+
+def check_monitor(config: ModelConfig, kinds: Mapping[str, str], periods: Collection[str], registry: Registry) -> None:
+    """Raise ConfigError for a key that this training does not log, and for a `monitor_mode` that picks the worst.
+
+    `kinds` has the kind of each trained target.
+    """
+    mode = _better(config.monitor, kinds, periods, registry)
+    if mode != config.monitor_mode:
+        word = {"max": "higher", "min": "lower"}[mode]
+        raise ConfigError(
+            f"monitor_mode: {config.monitor_mode} would keep the worst checkpoints by {config.monitor}",
+            f"{word} is better here, so monitor_mode has to be {mode}",
+        )
+
+
+def _better(key: str, kinds: Mapping[str, str], periods: Collection[str], registry: Registry) -> str:
+    losses = [*LOSS_KEYS, *(f"val_{target}_loss" for target in kinds)]
+    if key in losses:
+        return "min"
+    if key == COMPOSITE_KEY:
+        return "max"
+    metric, present = find_metric(key, kinds, periods, registry, "monitor")
+    if metric is None or not present:
+        hint = choices(key, [COMPOSITE_KEY, *losses], "values")
+        raise ConfigError(f"monitor: {key!r} is of a target or period that is not trained", hint)
+    return "max" if metric.direction == "higher" else "min"
