@@ -9,7 +9,8 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from tftctl import __version__, hookspecs
-from tftctl.core.errors import PluginError, TftctlError, TftctlWarning
+from tftctl.core.errors import PluginError, TftctlError, TftctlWarning, choices
 from tftctl.core.registry import PluginInfo, Provided, Registry
 from tftctl.core.validity import record_problems
 
@@ -35,6 +36,7 @@ __all__ = [
     "Provided",
     "Registry",
     "collect",
+    "load_beside",
     "load_file",
     "load_registry",
     "resolve",
@@ -127,7 +129,26 @@ def load_registry(workspace: Workspace | None = None) -> Registry:
 _loaded: dict[tuple[tuple[Path, int], ...], Registry] = {}
 
 
+def load_beside(path: Path, workspace: Workspace | None) -> tuple[PluginInfo, list[tuple[str, Any]]]:
+    """One file as a plugin beside all others, and its (kind, record) pairs: how `tftctl plugins check FILE` sees it.
+
+    What is wrong with it stands in its `status` and `error`; nothing is raised or kept.
+    """
+    listed = workspace.plugin_files if workspace else ()
+    loading = _gather((*(file for file in listed if file.resolve() != path.resolve()), path))
+    info = loading.registry().plugins[-1]
+    return info, [(word, record) for owner, word, record in loading.found if owner is info]
+
+
 def _load(files: tuple[Path, ...]) -> Registry:
+    registry = _gather(files).registry()
+    for info in registry.plugins:
+        if info.status != "ok":
+            warnings.warn(f"plugin {info.name} ({info.distribution}): {info.error}", TftctlWarning, stacklevel=3)
+    return registry
+
+
+def _gather(files: tuple[Path, ...]) -> _Loading:
     loading = _Loading()
     for module_name in BUILTINS:
         loading.add(
@@ -137,17 +158,14 @@ def _load(files: tuple[Path, ...]) -> Registry:
         loading.add(entry.name, *_origin(entry), entry.load)
     for path in files:
         loading.add(path.stem, str(path), "file", partial(load_file, path))
-    registry = loading.registry()
-    for info in registry.plugins:
-        if info.status != "ok":
-            warnings.warn(f"plugin {info.name} ({info.distribution}): {info.error}", TftctlWarning, stacklevel=3)
-    return registry
+    return loading
 
 
 def load_file(path: Path) -> ModuleType:
     """Import a single-file plugin. Raises PluginError when it does not exist; its own errors pass through."""
     if not path.is_file():
-        raise PluginError(f"plugin file {path} does not exist", "mend `plugins` in tftctl.toml")
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise PluginError(f"plugin file {path} {what}", "mend `plugins` in tftctl.toml")
     mark = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     name = f"tftctl_workspace_plugin_{path.stem}_{mark}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -170,8 +188,8 @@ def collect(plugin: Any) -> list[tuple[str, Any]]:
     """
     manager = pluggy.PluginManager("tftctl")
     manager.add_hookspecs(hookspecs)
+    _refuse_unknown_hooks(manager, plugin)
     manager.register(plugin)
-    manager.check_pending()
     if not manager.get_hookcallers(plugin):
         raise PluginError("it has no tftctl hook", "mark its functions with tftctl.api.hookimpl")
     found = [(word, record) for hook, word in HOOKS.items() for record in _call(manager, hook)]
@@ -183,6 +201,13 @@ def collect(plugin: Any) -> list[tuple[str, Any]]:
     if problems:
         raise PluginError("; ".join(problems))
     return found
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
+    known = (*HOOKS, COMMANDS_HOOK)
+    for name in dir(plugin):
+        if name not in known and manager.parse_hookimpl_opts(plugin, name) is not None:
+            raise PluginError(f"it has the unknown hook {name!r}; {choices(name, known, 'hooks')}")
 
 
 def _call(manager: pluggy.PluginManager, hook: str) -> list[Any]:
@@ -224,7 +249,8 @@ class _Loading:
         info = PluginInfo(f"{name} ({distribution})" if taken else name, distribution, version)
         self.infos.append(info)
         try:
-            records = collect(load())
+            with redirect_stdout(sys.stderr):  # what a plugin prints is no result
+                records = collect(load())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may fail in any way; it becomes a row in the list
             info.status, info.error = "broken", _one_line(error)
             return
@@ -251,7 +277,7 @@ class _Loading:
         for info, word, record in self.found:
             claims.setdefault((word, _name_of(word, record)), []).append(info.name)
         return {
-            (word, name): f"{word} {name!r} comes from two plugins: {' and '.join(sorted(owners))}"
+            (word, name): f"{word} {name!r} comes from {_several(owners)}"
             for (word, name), owners in claims.items()
             if len(owners) > 1
         }
@@ -268,6 +294,12 @@ class _Loading:
                 text = " and ".join(f"indicator {name!r} of {plugin}" for name, plugin in sorted(owners))
                 conflicts |= {("indicator", name): f"column {column!r} is made by {text}" for name, _ in owners}
         return conflicts
+
+
+def _several(owners: Sequence[str]) -> str:
+    *first, last = sorted(owners)
+    number = "two" if len(owners) == 2 else str(len(owners))
+    return f"{number} plugins: {', '.join(first)} and {last}"
 
 
 def _origin(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:

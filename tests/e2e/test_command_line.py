@@ -34,7 +34,13 @@ def document(*arguments: str, code: int = 0) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["features", "build", "--help"]])
+GROUPS = ["config", "data", "macro", "features", "store", "plugins"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["features", "build", "--help"], *([name, "--help"] for name in GROUPS)],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom tftctl.cli.app import main\n"
@@ -60,6 +66,14 @@ def test_the_readme_lists_the_commands_that_there_are() -> None:
     assert sorted(COMMANDS) == sorted(there)
 
 
+def test_help_lists_commands_in_the_order_of_the_readme() -> None:
+    shown = tftctl("-h").stdout
+    names = list(dict.fromkeys(command.split()[0] for command in COMMANDS))
+    places = [re.search(rf"^│ {name} ", shown, re.MULTILINE) for name in names]
+    assert all(places)
+    assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_json(command: str) -> None:
     from typer.testing import CliRunner
@@ -78,6 +92,9 @@ def test_every_command_has_help_and_json(command: str) -> None:
         (["data", "import"], 2, "PATH"),
         (["train", "--max-steps", "none"], 2, "'--max-steps'"),
         (["-w", "/nowhere/at/all", "data", "list"], 2, "init"),
+        (["data", "list", "-w", "."], 2, "tftctl -w DIR data list"),
+        (["--jsn", "data", "list"], 2, "--help"),
+        (["eval", "--split", "tset"], 2, "'tset' is not one of 'val', 'test'"),
     ],
 )
 def test_a_wrong_command_line_is_exit_2_and_says_what_next(
@@ -95,6 +112,66 @@ def test_errors_under_json_are_one_document(tmp_path: Path) -> None:
     error = json.loads(done.stdout)["error"]
     assert error["code"] == 2
     assert error["message"] and error["hint"]
+
+
+def test_json_before_the_command_is_told_its_place(tmp_path: Path) -> None:
+    done = tftctl("--json", "data", "list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "after the command" in json.loads(done.stdout)["error"]["hint"]
+
+
+PLUGIN = """
+import typer
+from tftctl.api import hookimpl
+
+print("printed while it is imported")
+mine, broken = typer.Typer(), typer.Typer()
+
+@mine.command()
+def stop(json: bool = False) -> None:
+    raise KeyboardInterrupt
+
+@hookimpl
+def tftctl_commands():
+    yield "mine", mine
+    yield "nothing-in-it", broken
+"""
+
+
+@pytest.fixture
+def with_plugin(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    (tmp_path / "tftctl.toml").write_text('plugins = ["mine.py"]\n')
+    return tmp_path
+
+
+def test_what_a_plugin_prints_is_not_in_the_json(with_plugin: Path) -> None:
+    done = tftctl("plugins", "list", "--json", cwd=with_plugin)
+    assert "mine" in [row["name"] for row in json.loads(done.stdout)]
+    assert "printed while" in done.stderr
+
+
+def test_help_survives_the_commands_of_plugins(with_plugin: Path) -> None:
+    done = tftctl("--help", cwd=with_plugin)
+    assert (done.returncode, "│ mine" in done.stdout) == (0, True)
+
+
+def test_an_interrupt_is_130_and_one_document(with_plugin: Path) -> None:
+    done = tftctl("mine", "stop", "--json", cwd=with_plugin)
+    assert done.returncode == 130
+    assert json.loads(done.stdout)["error"]["message"] == "interrupted"
+    assert done.stderr.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("> /dev/full", 3), (">&- 2>&-", 0)])
+@pytest.mark.parametrize("flag", ["", "--json"])
+def test_streams_that_are_closed_or_full(tmp_path: Path, redirection: str, code: int, flag: str) -> None:
+    (tmp_path / "tftctl.toml").write_text("")
+    command = f"{sys.executable} -m tftctl plugins list {flag} {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
 
 
 def test_init_twice_keeps_what_is_there(tmp_path: Path) -> None:
@@ -126,6 +203,48 @@ def test_the_repository_is_a_workspace_with_the_default_configuration() -> None:
 
     for name in TEMPLATES:
         assert (README.parent / "configs" / name).read_text() == template(name)
+
+
+def test_the_configuration_of_the_quickstart_is_valid(tmp_path: Path) -> None:
+    from tftctl.start.quickstart import CONFIG
+    from tftctl.start.scaffold import template
+
+    document("init", str(tmp_path))
+    path = tmp_path / "configs" / CONFIG
+    path.write_text(template(CONFIG))
+    assert document("-w", str(tmp_path), "config", "validate", str(path), "--as", "model")["problems"] == []
+    assert "--as" in document("-w", str(tmp_path), "config", "validate", str(path), code=2)["error"]["hint"]
+
+
+def test_every_shipped_yaml_is_one_that_a_test_validates() -> None:
+    from tftctl.start.quickstart import CONFIG
+    from tftctl.start.scaffold import TEMPLATES
+
+    shipped = {path.name for path in (README.parent / "tftctl").rglob("*.y*ml")}
+    assert shipped == {*TEMPLATES, CONFIG}
+
+
+def test_wrong_names_are_shown_with_their_lines_beside_wrong_values(tmp_path: Path) -> None:
+    document("init", str(tmp_path))
+    config = tmp_path / "configs" / "features.yaml"
+    config.write_text(
+        "periods: [1h, 1x]\nindicators:\n  - {name: rsi, perid: 3}\n  - rsj\n  - 7\ntargets: [target_logretrn]\n"
+    )
+    found = document("-w", str(tmp_path), "config", "validate", str(config), code=2)["problems"]
+    lines = {problem["key"]: problem["line"] for problem in found}
+    assert lines == {"periods.1": 1, "indicators.0": 3, "indicators.1": 4, "indicators.2": 5, "targets.0": 6}
+    texts = {problem["key"]: problem["given"] + problem["allowed"] for problem in found}
+    assert "did you mean 'period'?" in texts["indicators.0"]
+    assert "did you mean 'rsi'?" in texts["indicators.1"]
+    assert "did you mean 'target_logreturn'?" in texts["targets.0"]
+
+
+def test_an_unknown_calendar_is_a_problem(tmp_path: Path) -> None:
+    document("init", str(tmp_path))
+    (tmp_path / "configs" / "features.yaml").write_text('calendar: {"*": 24x7, AAPL: XNYSE, B: observed}\n')
+    (problem,) = document("-w", str(tmp_path), "config", "validate", "--as", "features", code=2)["problems"]
+    assert (problem["key"], problem["line"]) == ("calendar.AAPL", 1)
+    assert "XNYS" in problem["allowed"]
 
 
 def test_every_problem_of_a_configuration_is_shown_at_once(tmp_path: Path) -> None:
@@ -187,6 +306,12 @@ def test_features_are_listed_and_described(sampled: Path) -> None:
 def test_a_missing_symbol_of_the_configuration_is_named(sampled: Path) -> None:
     error = document("-w", str(sampled), "features", "build", "-o", "symbols=[SYN01, NOPE]", code=3)["error"]
     assert "NOPE" in error["message"]
+
+
+def test_symbols_that_look_like_numbers_are_names(sampled: Path) -> None:
+    document("-w", str(sampled), "features", "build")
+    error = document("-w", str(sampled), "train", "--symbols", "SYN01, 600000", "--periods", "1d", code=3)["error"]
+    assert "no symbol '600000'" in error["message"]
 
 
 def test_a_feature_named_like_an_attribute_is_refused(sampled: Path, tmp_path: Path) -> None:

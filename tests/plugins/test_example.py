@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_command_runs(installed: Path) -> None:
 def test_help_names_the_command(installed: Path) -> None:
     done = tftctl(installed, "--help")
     assert done.returncode == 0
-    assert "What the example plugin has to show." in done.stdout
+    assert re.search(r"│ example +What the example plugin has to show\.", done.stdout)
 
 
 def test_it_is_not_there_unless_installed(tmp_path: Path) -> None:

@@ -101,6 +101,116 @@ def test_broken_plugin_is_a_warning_and_a_row(tmp_path: Path, text: str, reason:
     assert registry.metric("sign_share").name == "sign_share"
 
 
+INDICATOR = """
+from tftctl.api import CrossSectionParams, Indicator, Output, hookimpl
+
+@hookimpl
+def tftctl_indicators():
+    yield Indicator(**(dict(name="mine", summary="x", inputs=lambda p: ("close",), outputs=(Output("mine"),),
+                            kernel=lambda columns, params: {{"mine": columns["close"]}}) | dict({fields})))
+"""
+TARGET = """
+from tftctl.api import Target, hookimpl
+
+@hookimpl
+def tftctl_targets():
+    yield Target(**(dict(name="target_mine", summary="x", kind="regression", horizon={{"*": 1}}, inputs=("close",),
+                         unit="u", kernel=lambda columns, params, span: columns["close"]) | dict({fields})))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("settle=lambda p: -2", "settle(params) returns -2"),
+        ("settle=lambda p: 'x'", "settle(params) returns 'x'"),
+        ("first_valid=lambda p: 1.5", "first_valid(params) returns 1.5"),
+        ("first_valid=3", "defaults do not work"),
+        ("outputs=(Output('mine', settle=3),)", "settle of 'mine' must be a function"),
+        ("outputs=(Output('mine', first_valid=lambda p: -1),)", "first_valid of 'mine' must be a function"),
+        ("tolerance=0.5", "tolerance is 0.5"),
+        ("tolerance='x'", "tolerance is 'x'"),
+        ("revision=None", "revision is None"),
+        ("known=3", "known is 3"),
+        ("scope='everything'", "scope is 'everything'"),
+        ("outputs=3, kernel=None", "outputs must be a non-empty tuple"),
+    ],
+)
+def test_fields_of_an_indicator(tmp_path: Path, fields: str, reason: str) -> None:
+    with pytest.warns(TftctlWarning, match="plugin bad"):
+        info = row(load_registry(workspace_of(tmp_path, bad=INDICATOR.format(fields=fields))), "bad")
+    assert info.status == "broken"
+    assert reason in (info.error or "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("yardstick=None", "yardstick must be a function"),
+        ("tail='long'", "tail is 'long'"),
+        ("loss=3", "loss is 3"),
+        ("horizon={'7q': 1}", "horizon must map periods"),
+        ("horizon={'60m': 1}", "horizon must map periods"),
+        ("horizon={1: 1}", "horizon must map periods"),
+        ("horizon={'*': True}", "horizon must map periods"),
+        ("revision=0", "revision is 0"),
+    ],
+)
+def test_fields_of_a_target(tmp_path: Path, fields: str, reason: str) -> None:
+    with pytest.warns(TftctlWarning, match="plugin bad"):
+        info = row(load_registry(workspace_of(tmp_path, bad=TARGET.format(fields=fields))), "bad")
+    assert reason in (info.error or "")
+
+
+def test_a_field_of_an_unexpected_type_does_not_hide_the_others(tmp_path: Path) -> None:
+    text = METRIC.format(name="Sign Share").replace("lower=0.0", 'lower="a"')
+    with pytest.warns(TftctlWarning):
+        error = row(load_registry(workspace_of(tmp_path, bad=text)), "bad").error or ""
+    assert "lower, upper and no_skill are 'a'" in error
+    assert "use lower-case letters" in error
+
+
+def test_an_unknown_hook_names_the_nearest(tmp_path: Path) -> None:
+    text = METRIC.format(name="a").replace("tftctl_metrics", "tftctl_metric")
+    with pytest.warns(TftctlWarning, match="did you mean 'tftctl_metrics'"):
+        load_registry(workspace_of(tmp_path, bad=text))
+
+
+def test_what_a_plugin_prints_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = METRIC.format(name="sign_share").replace("    yield", "    print('in the hook')\n    yield")
+    load_registry(workspace_of(tmp_path, loud=f"print('at import')\n{text}"))
+    out, err = capsys.readouterr()
+    assert (out, "at import" in err, "in the hook" in err) == ("", True, True)
+
+
+def test_three_plugins_with_one_name_are_counted(tmp_path: Path) -> None:
+    files = {name: METRIC.format(name="sign_share") for name in ("one", "two", "three")}
+    with pytest.warns(TftctlWarning):
+        registry = load_registry(workspace_of(tmp_path, **files))
+    with pytest.raises(PluginError, match="comes from 3 plugins: one, three and two"):
+        registry.metric("sign_share")
+
+
+def test_checking_a_file_finds_what_is_taken(tmp_path: Path) -> None:
+    """Also when the workspace lists the file already: it does not clash with itself."""
+    taken = METRIC.format(name="rmse")
+    workspace = workspace_of(tmp_path, free=METRIC.format(name="sign_share"), taken=taken)
+    clash = testing.check_named(str(tmp_path / "plugins" / "taken.py"), workspace).findings[0]
+    assert (clash.check, "builtins.metrics and taken" in clash.detail) == ("conflict", True)
+    assert testing.check_named(str(tmp_path / "plugins" / "free.py"), workspace).findings == ()
+    assert testing.check_named(str(tmp_path / "plugins" / "free.py")).findings == ()
+
+
+def test_checking_one_record_by_its_name() -> None:
+    assert testing.check_named("rsi").checked == ("indicator rsi",)
+
+
+def test_checking_a_folder_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="is a folder") as caught:
+        testing.check_named(str(tmp_path))
+    assert "install" in caught.value.hint
+
+
 def test_missing_file_is_a_broken_plugin(tmp_path: Path) -> None:
     workspace = workspace_of(tmp_path, gone="")
     (tmp_path / "plugins" / "gone.py").unlink()
@@ -162,7 +272,7 @@ def test_check_on_the_command_line_fails_with_findings(tmp_path: Path) -> None:
     (tmp_path / "worse.py").write_text(METRIC.format(name="sign_share").replace("> 0", "< 0"))
     failed = tftctl(tmp_path, "plugins", "check", "worse.py")
     assert failed.returncode == 4
-    assert failed.stdout.splitlines()[0] == "FAIL: worse.py, 1 records"
+    assert failed.stdout.splitlines()[0] == "FAIL: worse.py, 1 record"
     assert "metric sign_share: best: the perfect forecast scores 0, not 1" in failed.stdout
     found = json.loads(tftctl(tmp_path, "plugins", "check", "worse.py", "--json").stdout)
     assert (found["verdict"], found["checked"]) == ("FAIL", ["metric sign_share"])

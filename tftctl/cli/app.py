@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from tftctl import __version__
+from tftctl.cli import groups
 from tftctl.cli.output import emit_json, say
 from tftctl.core.errors import TftctlError, TftctlWarning
 
@@ -23,6 +24,8 @@ DATA = 3
 INTERRUPTED = 130
 
 _NO_COMMAND = "a command is missing"
+# options of `tftctl` itself, and how they are written
+_ROOT_OPTIONS = {"-w": "-w DIR", "--workspace": "-w DIR", "--debug": "--debug"}
 
 
 class _RootGroup(TyperGroup):
@@ -33,7 +36,9 @@ class _RootGroup(TyperGroup):
         return found if found is not None else _plugin_commands(ctx).get(cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_plugin_commands(ctx))]
+        """In the order in which a user meets them; Typer itself puts commands before groups."""
+        there = sorted(super().list_commands(ctx), key=_ORDER.index)
+        return [*there, *sorted(_plugin_commands(ctx))]
 
 
 app = typer.Typer(
@@ -43,6 +48,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -76,24 +82,30 @@ def _plugin_commands(ctx: Any) -> dict[str, Any]:
         workspace = open_workspace(ctx.params.get("workspace"))
     except TftctlError:
         workspace = None
-    commands = load_registry(workspace).commands
-    return {name: typer.main.get_group(command) for name, command in commands.items()}
+    return {
+        name: group for name, command in load_registry(workspace).commands.items() if (group := _group(name, command))
+    }
 
 
-def _register() -> None:
-    """Add the command groups. Their modules import nothing heavy: services are imported inside commands."""
-    from tftctl.cli import groups
+def _group(name: str, command: typer.Typer) -> Any:
+    """A plugin's command, None with a warning where Typer cannot make one of it: help is there all the same."""
+    try:
+        group = typer.main.get_group(command)
+    except Exception as error:  # noqa: BLE001 - a guest may fail in any way
+        warnings.warn(f"the plugin command {name}: {type(error).__name__}: {error}", TftctlWarning, stacklevel=2)
+        return None
+    group.name = name  # help shows this one, and a Typer need not have any
+    return group
 
-    groups.register(app)
 
-
-_register()
+_ORDER = groups.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
+    _open_closed_streams()
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -104,16 +116,26 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _open_closed_streams() -> None:
+    """Python has None for a stream that the caller closed (`tftctl data list >&-`)."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
 def _run(arguments: list[str]) -> int:
     """The error boundary: every failure becomes one message and an exit code."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments, prog_name="tftctl", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # what Typer makes of Ctrl-C
     except (BrokenPipeError, MemoryError):
         raise
     except TftctlError as error:
         return _fail(error.message, error.hint, error.exit_code, error.kind, arguments)
     except typer.TyperException as error:
-        return _fail(error.format_message() or _NO_COMMAND, _usage_hint(error), USAGE, "usage", arguments)
+        return _fail(_usage_message(error), _usage_hint(error), USAGE, "usage", arguments)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", "", INTERRUPTED, "interrupted", arguments)
     except OSError as error:
@@ -129,14 +151,35 @@ def _run(arguments: list[str]) -> int:
 def _fail(message: str, hint: str, code: int, kind: str, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
-    if "--json" in arguments:
-        emit_json({"error": {"code": code, "kind": kind, "message": message, "hint": hint}})
     say(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""))
+    if "--json" in arguments:
+        _emit_error({"error": {"code": code, "kind": kind, "message": message, "hint": hint}})
     return code
 
 
+def _emit_error(document: dict[str, Any]) -> None:
+    """The failure may be that stdout cannot be written to; stderr has the message already."""
+    try:
+        emit_json(document)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    return error.format_message().replace("Value error, ", "") or _NO_COMMAND
+
+
 def _usage_hint(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if option in _ROOT_OPTIONS and context and context.parent:
+        return (
+            f"it goes before the command: tftctl {_ROOT_OPTIONS[option]} {context.command_path.partition(' ')[2]} ..."
+        )
+    if option == "--json":
+        return "it goes after the command, like tftctl data list --json"
     return f"see: {context.command_path} --help" if context else "see: tftctl --help"
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from tftctl.cli.output import JsonFlag, Overrides, emit_json, say, workspace_of
+from tftctl.cli.output import JsonFlag, Overrides, counted, emit_json, say, workspace_of
 from tftctl.core.errors import UsageError, choices
 
 app = typer.Typer(help="Show the configuration, check it, list what is allowed.", no_args_is_help=True)
 
 NameArgument = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="features, model, weights or composite; all when left out.")
+    str | None, typer.Argument(metavar="NAME", help="features, model, weights or composite; all when left out.")
 ]
 INVALID = 2
 
@@ -38,7 +38,11 @@ def show(ctx: typer.Context, name: NameArgument = None, override: Overrides = No
 @app.command("validate")
 def validate(
     ctx: typer.Context,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILES]", help="Default: all of configs/.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILES", help="Default: all of configs/.")] = None,
+    kind: Annotated[
+        Literal["features", "model", "weights", "composite"] | None,
+        typer.Option("--as", help="What the files configure, where their names do not say it."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check files and the names in them; every problem at once, exit code 2 when there is one."""
@@ -47,7 +51,7 @@ def validate(
     from tftctl.start.validate import validate_files
 
     workspace = workspace_of(ctx)
-    found = validate_files(workspace, load_registry(workspace), files or ())
+    found = validate_files(workspace, load_registry(workspace), files or (), kind)
     if as_json:
         problems = [problem_document(problem) for problem in found.problems]
         emit_json({"files": found.files, "skipped": found.skipped, "problems": problems})
@@ -55,8 +59,8 @@ def validate(
         for problem in found.problems:
             typer.echo(str(problem))
         for path in found.skipped:
-            say(f"not checked, tftctl reads no such file by itself: {path}")
-        say(f"{len(found.files)} files, {len(found.problems)} problems")
+            say(f"not checked, tftctl reads no such file by itself: {path} (--as says what it configures)")
+        say(f"{counted(len(found.files), 'file')}, {counted(len(found.problems), 'problem')}")
     if found.problems:
         raise typer.Exit(INVALID)
 

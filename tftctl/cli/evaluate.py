@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def evaluate(
     ctx: typer.Context,
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder; the newest without one.")
+        str | None, typer.Argument(metavar="RUN", help="A run's name or folder; the newest without one.")
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Every look at test is counted.")] = "val",
     checkpoint: Annotated[

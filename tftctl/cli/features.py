@@ -73,8 +73,8 @@ def list_all(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag 
     if as_json:
         emit_json(found)
         return
-    columns = ("name", "kind", "plugin", "inputs", "outputs", "first_valid", "settle", "configured")
-    print_table(columns, [[_text(entry[name]) for name in columns] for entry in found])
+    columns = ("name", "kind", "inputs", "outputs", "first_valid", "settle", "configured")
+    print_table(columns, [[entry[name] for name in columns] for entry in found])
 
 
 @app.command("describe")
@@ -92,7 +92,7 @@ def describe(
         emit_json(found)
         return
     for entry in found["definitions"]:
-        print_table(("definition", entry["name"]), [(key, _text(value)) for key, value in entry.items()])
+        print_table(("definition", entry["name"]), list(entry.items()))
     for column in found["columns"]:
         print_table(("column", column["name"]), [(key, value) for key, value in column.items() if key != "name"])
 
@@ -129,11 +129,3 @@ def _few(names: list[str]) -> str:
     """The first names, and how many more."""
     shown = ", ".join(names[:6])
     return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
-
-
-def _text(value: object) -> object:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
-    return value

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add every group and top-level command to the root, in the order in which a user meets them."""
+def register(app: typer.Typer) -> list[str]:
+    """Add every group and top-level command to the root; their names, in the order in which a user meets them."""
     from tftctl.cli import config, data, evaluate, features, macro, plugins, start, store, train
 
-    app.command("init")(start.init)
-    app.command("quickstart")(start.quickstart)
-    app.add_typer(config.app, name="config")
-    app.add_typer(data.app, name="data")
-    app.add_typer(macro.app, name="macro")
-    app.add_typer(features.app, name="features")
-    app.add_typer(store.app, name="store")
-    app.command("train")(train.train)
-    app.command("eval")(evaluate.evaluate)
-    app.add_typer(plugins.app, name="plugins")
+    entries: dict[str, Any] = {
+        "init": start.init,
+        "quickstart": start.quickstart,
+        "config": config.app,
+        "data": data.app,
+        "macro": macro.app,
+        "features": features.app,
+        "store": store.app,
+        "train": train.train,
+        "eval": evaluate.evaluate,
+        "plugins": plugins.app,
+    }
+    for name, entry in entries.items():
+        if isinstance(entry, typer.Typer):
+            app.add_typer(entry, name=name)
+        else:
+            app.command(name)(entry)
+    return list(entries)

@@ -1,15 +1,18 @@
-"""What a command prints: the result on stdout (a table, or one JSON document), everything else on stderr."""
+"""What a command prints: the result on stdout (one JSON document, or a table), everything else on stderr."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from tftctl.cli.table import print_table
 from tftctl.core.workspace import Workspace, open_workspace
+
+__all__ = ["JsonFlag", "Overrides", "counted", "emit_json", "print_table", "say", "workspace_of"]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -35,34 +38,9 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-    """A table on stdout; plain tab-separated text when stdout is not a terminal."""
-    if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            sys.stdout.write("\t".join(cell(value) for value in row) + "\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    Console().print(table)
-
-
-def cell(value: Any) -> str:
-    """One table cell: numbers short, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value)
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _plain(value: Any) -> Any:

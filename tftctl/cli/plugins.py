@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tftctl.cli.output import JsonFlag, emit_json, print_table, say, workspace_of
+from tftctl.cli.output import JsonFlag, counted, emit_json, print_table, say, workspace_of
 from tftctl.core.errors import TftctlError
 from tftctl.core.workspace import Workspace
 
@@ -26,7 +26,7 @@ def show_list(ctx: typer.Context, as_json: JsonFlag = False) -> None:
         emit_json(plugins)
         return
     columns = ("name", "distribution", "version", "status", "provides", "error")
-    print_table(columns, [[*list(row.values())[:4], ", ".join(row["provides"]), row["error"]] for row in plugins])
+    print_table(columns, [[*list(row.values())[:4], _by_kind(row["provides"]), row["error"]] for row in plugins])
 
 
 @app.command("show")
@@ -43,6 +43,10 @@ def show(
     if as_json:
         emit_json(found)
         return
+    if found["plugin"]:
+        rows = {key: value for key, value in found["plugin"].items() if key != "error"}
+        print_table(("key", "value"), list((rows | {"provides": _by_kind(rows["provides"])}).items()))
+        typer.echo()
     for entry in found["records"]:
         print_table(("key", "value"), list(entry.items()))
         typer.echo()
@@ -53,7 +57,9 @@ def show(
 @app.command("check")
 def check(
     ctx: typer.Context,
-    plugin: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A Python file, or the name of a plugin.")],
+    plugin: Annotated[
+        str, typer.Argument(metavar="PATH|NAME", help="A Python file, or the name of a plugin or of what it provides.")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Run the checks that the built-ins pass: causality, first values, nulls, units, label reach and more."""
@@ -64,11 +70,20 @@ def check(
     if as_json:
         emit_json({"verdict": verdict, "checked": report.checked, "findings": [asdict(f) for f in report.findings]})
     else:
-        typer.echo(f"{verdict}: {plugin}, {len(report.checked)} records")
+        typer.echo(f"{verdict}: {plugin}, {counted(len(report.checked), 'record')}")
         for finding in report.findings:
             typer.echo(str(finding))
     if report.findings:
         raise typer.Exit(FAILED)
+
+
+def _by_kind(provides: list[str]) -> str:
+    """`indicator rsi`, `indicator kdj`, `target x` -> `indicator rsi, kdj; target x`."""
+    kinds: dict[str, list[str]] = {}
+    for text in provides:
+        kind, _, name = text.partition(" ")
+        kinds.setdefault(kind, []).append(name)
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items())
 
 
 def _workspace(ctx: typer.Context) -> Workspace | None:

@@ -46,5 +46,5 @@ def train(
 
 
 def _names(text: str) -> str:
-    """`A,000001` as a YAML list of strings, so that a symbol of digits stays one."""
-    return json.dumps([name.strip() for name in text.split(",")])
+    """`A,000001` as a YAML list of strings, so that a symbol of digits or one called ON stays a name."""
+    return json.dumps([name.strip() for name in text.split(",") if name.strip()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# (what, done, total): called as work advances
+# (what, done, total): called as work advances; total is 0 where nobody knows it
 Report = Callable[[str, int, int], None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,6 +81,15 @@ class Registry:
     def source(self, name: str) -> Source:
         """The source of that name."""
         return self.find("source", name).record
+
+    def records_of(self, plugin: PluginInfo) -> Iterator[tuple[str, Any]]:
+        """(kind, record) of what a plugin provides; a command is ("command", (name, Typer))."""
+        for kind, table in self.provided.items():
+            yield from ((kind, found.record) for found in table.values() if found.plugin == plugin.name)
+        for text in plugin.provides:
+            kind, _, name = text.partition(" ")
+            if kind == "command" and name in self.commands:
+                yield kind, (name, self.commands[name])
 
     def _hint(self, kind: str, name: str) -> str:
         hint = choices(name, self.provided[kind], plural(kind))

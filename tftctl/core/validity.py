@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
+from tftctl.core.errors import TftctlError
 from tftctl.core.names import TARGET_PREFIX, name_problem
+from tftctl.core.periods import parse_period
 from tftctl.core.records import (
     CrossSectionParams,
     Indicator,
@@ -24,6 +26,7 @@ from tftctl.core.records import (
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 SCALES: frozenset[str] = frozenset(get_args(Scale))
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
+MAX_TOLERANCE = 1e-9
 
 # the word for a kind of record in messages, and its plural
 RECORDS: dict[str, type] = {
@@ -47,7 +50,15 @@ def record_problems(word: str, record: Any) -> list[str]:
     name: Any = getattr(record, "name", None)
     if not isinstance(name, str):
         return [f"the name of {_article(word)} is {name!r}, not a string"]
-    return [f"{word} {name!r}: {text}" for text in _CHECKS[word](record)]
+    return [f"{word} {name!r}: {text}" for text in _guarded(_CHECKS[word](record))]
+
+
+def _guarded(texts: Iterator[str]) -> Iterator[str]:
+    """A field of a type that no check expected ends the checks; it does not hide what they found before."""
+    try:
+        yield from texts
+    except Exception as error:  # noqa: BLE001 - the guest's own fields; the text goes into the list of plugins
+        yield f"a field is of a wrong type: {type(error).__name__}: {error}"
 
 
 def _article(word: str) -> str:
@@ -55,7 +66,7 @@ def _article(word: str) -> str:
     return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
 
 
-def _indicator(record: Indicator) -> Iterator[str]:
+def _indicator(record: Any) -> Iterator[str]:
     yield from _name(record.name, is_target=False)
     outputs = record.outputs
     if not _is_tuple_of(Output, outputs):
@@ -67,6 +78,11 @@ def _indicator(record: Indicator) -> Iterator[str]:
             yield f"scale of {output.name!r} is {output.scale!r}, not one of {', '.join(sorted(SCALES))}"
     if len({output.name for output in outputs}) < len(outputs):
         yield "two outputs have one name"
+    if not (_is_number(record.tolerance) and 0 <= record.tolerance <= MAX_TOLERANCE):
+        yield f"tolerance is {record.tolerance!r}, not a number of at most {MAX_TOLERANCE:g}"
+    if not isinstance(record.known, bool):
+        yield f"known is {record.known!r}, not True or False"
+    yield from _revision(record.revision)
     yield from _formula(record)
     yield from _scope(record)
     yield from _defaults(record, ("inputs", "first_valid", "settle"))
@@ -90,17 +106,26 @@ def _target(record: Any) -> Iterator[str]:
     if record.kind not in KINDS:
         yield f"kind is {record.kind!r}, not one of {', '.join(sorted(KINDS))}"
     if not _is_horizon(record.horizon):
-        yield 'horizon must map periods (or "*") to numbers of bars of at least 1'
+        yield 'horizon must map periods like 1h (or "*") to numbers of bars of at least 1'
     if not _are_names(record.inputs):
         yield "inputs must be a tuple of column names"
+    if not callable(record.yardstick):
+        yield "yardstick must be a function of the parameters and the span"
+    if record.tail not in ("fat", "normal"):
+        yield f"tail is {record.tail!r}, not fat or normal"
+    if not (record.loss is None or isinstance(record.loss, str)):
+        yield f"loss is {record.loss!r}, not the name of a loss"
+    yield from _revision(record.revision)
     yield from _formula(record)
     yield from _defaults(record, ())
 
 
-def _loss(record: Loss) -> Iterator[str]:
+def _loss(record: Any) -> Iterator[str]:
     yield from _plain_name(record.name)
     yield from _kinds(record.kinds)
     yield from _factory(record.factory)
+    if not callable(record.outputs):
+        yield "outputs must be a function of the options"
 
 
 def _metric(record: Any) -> Iterator[str]:
@@ -110,6 +135,9 @@ def _metric(record: Any) -> Iterator[str]:
     if record.direction not in ("higher", "lower"):
         yield f"direction is {record.direction!r}, not higher or lower"
     upper = math.inf if record.upper is None else record.upper
+    if not all(_is_number(value) for value in (record.lower, upper, record.no_skill)):
+        yield f"lower, upper and no_skill are {record.lower!r}, {record.upper!r} and {record.no_skill!r}, not numbers"
+        return
     if not record.lower < upper:
         yield f"its range {record.lower} .. {upper} is empty"
     if not record.lower <= record.no_skill <= upper:
@@ -169,8 +197,18 @@ def _defaults(record: Indicator | Target, functions: tuple[str, ...]) -> Iterato
         return
     if "inputs" in answers and not _are_names(answers["inputs"]):
         yield "inputs(params) must return a tuple of column names"
-    if "first_valid" in answers and not (isinstance(answers["first_valid"], int) and answers["first_valid"] >= 0):
-        yield "first_valid(params) must return a number of bars"
+    for name, least in (("first_valid", 0), ("settle", -1)):
+        if name in answers and not _is_whole(answers[name], least):
+            yield f"{name}(params) returns {answers[name]!r}, not a number of bars of at least {least}"
+        yield from _output_bars(record, params, name, least)
+
+
+def _output_bars(record: Any, params: Any, name: str, least: int) -> Iterator[str]:
+    """What an output says in place of its indicator."""
+    for output in getattr(record, "outputs", ()) if isinstance(record, Indicator) else ():
+        function = getattr(output, name)
+        if function is not None and not (callable(function) and _is_whole(function(params), least)):
+            yield f"{name} of {output.name!r} must be a function that returns a number of bars of at least {least}"
 
 
 def _kinds(kinds: Any) -> Iterator[str]:
@@ -195,11 +233,33 @@ def _is_tuple_of(kind: type, values: Any) -> bool:
 
 
 def _is_horizon(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(_is_count(bars) for bars in value.values())
+    return isinstance(value, Mapping) and bool(value) and all(_is_period(period) and _is_count(bars)
+                                                              for period, bars in value.items())  # fmt: skip
+
+
+def _is_period(value: Any) -> bool:
+    """Periods as the tables have them: 60m is 1h there."""
+    try:
+        return value == "*" or parse_period(value) == value
+    except (TftctlError, TypeError, AttributeError):
+        return False
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return _is_whole(value, 1)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _revision(value: Any) -> Iterator[str]:
+    if not _is_whole(value, 1):
+        yield f"revision is {value!r}, not a whole number of at least 1"
 
 
 def _are_names(names: Any) -> bool:

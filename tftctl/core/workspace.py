@@ -67,6 +67,10 @@ def _read(root: Path) -> Workspace:
         raise ConfigError(
             f"{marker}: not valid TOML: {error}", "mend the file or make a new one: tftctl init"
         ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{marker} cannot be read: {error.strerror}", "change its mode, or name another: -w"
+        ) from None
     unknown = sorted(set(document) - {"plugins"})
     if unknown:
         raise ConfigError(f"{marker}: unknown key {unknown[0]!r}", "known keys: plugins")

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tftctl.core.config.explain import explain
 from tftctl.core.config.features import FeaturesConfig, IndicatorEntry, TargetEntry
 from tftctl.core.errors import ConfigError, PluginError
 from tftctl.core.names import parameter_suffix
@@ -171,11 +172,10 @@ def _params(record: Indicator | Target, entry: IndicatorEntry) -> Params:
     try:
         return record.params.model_validate(entry.parameters)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        problems = explain(error, record.params, entry.parameters, entry.name, {})
         known = ", ".join(record.params.model_fields) or "none"
         raise ConfigError(
-            f"configs/features.yaml: {entry.name}: {key}: {first['msg']}", f"parameters of {entry.name}: {known}"
+            f"configs/features.yaml: {'; '.join(map(str, problems))}", f"parameters of {entry.name}: {known}"
         ) from None
 
 

@@ -54,7 +54,8 @@ def source_params(source: Source, given: Sequence[str]) -> Any:
         if not mark:
             raise UsageError(f"-o {text}: there is no = in it", "write it like -o days=60")
         pairs[key.strip()] = parse_yaml(value, f"-o {key}") if value.strip() else None
-    return validate(pairs, source.params, f"source {source.name}")
+    hint = f"parameters and defaults: tftctl plugins show {source.name}"
+    return validate(pairs, source.params, f"source {source.name}", hint=hint)
 
 
 def fetch_bars(
@@ -74,7 +75,7 @@ def fetch_bars(
             _stage(staging, source, frame, entry, now)
             entries.append(entry)
             scales |= _scales(frame)
-            report(f"fetching {source.name}", done, done)
+            report(f"fetching {source.name}", done, 0)
         if not entries:
             raise DataError(f"{source.name} gave nothing", "other parameters? see: tftctl plugins show " + source.name)
         staging.write(scales)

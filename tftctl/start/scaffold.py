@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -58,13 +59,20 @@ def _contents() -> Mapping[str, str]:
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Write a file unless it is there; return whether it was written. Raises DataError when it cannot be."""
+    """Write a file unless it is there; return whether it was written. Raises DataError when it cannot be.
+
+    It appears whole or not at all: half a file would be kept the next time.
+    """
+    if path.exists():
+        return False
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        return False
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}", "choose a folder that you may write to") from None
     return True

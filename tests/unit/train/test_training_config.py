@@ -23,10 +23,10 @@ PERIODS = ("1h", "4h")
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"targets": ["target_a", "target_a"]}, "names 'target_a' twice"),
-        ({"symbols": ["AAA", "BBB", "AAA"]}, "names 'AAA' twice"),
-        ({"periods": ["1h", "1h"]}, "names '1h' twice"),
-        ({"reals": ["rsi", "rsi"]}, "names 'rsi' twice"),
+        ({"targets": ["target_a", "target_a"]}, "'target_a' is given twice"),
+        ({"symbols": ["AAA", "BBB", "AAA"]}, "'AAA' is given twice"),
+        ({"periods": ["1h", "1h"]}, "'1h' is given twice"),
+        ({"reals": ["rsi", "rsi"]}, "'rsi' is given twice"),
         ({"symbols": []}, "at least 1 item"),
         ({"periods": []}, "at least 1 item"),
         ({"seed": -1}, "greater than or equal to 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
@@ -13,12 +14,16 @@ from tftctl.core.config.yaml import KeyPath
 from tftctl.core.errors import nearest
 
 _MAX_SHOWN = 60
+_UNKNOWN_KEY = "unknown key"
 
 
 def explain(
     error: ValidationError, model: type[BaseModel], document: Any, place: str, lines: Mapping[KeyPath, int]
 ) -> list[Problem]:
-    """One problem per key; the branches of a union (`auto` or a number) become one sentence."""
+    """One problem per key; the branches of a union (`auto` or a number) become one sentence.
+
+    Where a branch fits and something in it does not, that alone is the problem.
+    """
     allowed: dict[KeyPath, list[str]] = {}
     given: dict[KeyPath, Any] = {}
     for entry in error.errors(include_url=False):
@@ -29,6 +34,7 @@ def explain(
     return [
         Problem(place, ".".join(map(str, path)), given[path], _either(texts), line_of(path, lines))
         for path, texts in allowed.items()
+        if not any(len(other) > len(path) and other[: len(path)] == path for other in allowed)
     ]
 
 
@@ -45,11 +51,15 @@ def _entry(entry: Any, model: type[BaseModel], document: Any) -> tuple[KeyPath, 
     message = str(entry["msg"])
     if entry["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
-        return path, "", "unknown key" + _did_you_mean(str(path[-1]), known, "known")
+        return path, "", _UNKNOWN_KEY + _did_you_mean(str(path[-1]), known, "known")
     if entry["type"] == "missing":
         return path, "", "is required"
+    if entry["type"] == "string_type" and isinstance(entry["input"], int | float):
+        message += ", in quotes"
     if entry["type"] == "literal_error":
         options = re.findall(r"'([^']*)'", str(entry["ctx"]["expected"]))
+        if entry["loc"][-1] == "[key]":
+            return path, "", _UNKNOWN_KEY + _did_you_mean(str(entry["input"]), options, "known")
         match = nearest(str(entry["input"]), options)
         message += f"; did you mean {match!r}?" if match else ""
     return path, _shown(entry["input"]) if path else "", _plain(message)
@@ -75,6 +85,10 @@ def _is_branch(part: str | int) -> bool:
 
 
 def _either(texts: Sequence[str]) -> str:
+    """What a value may be; of an unknown key there is no more to say."""
+    unknown = [text for text in texts if text.startswith(_UNKNOWN_KEY)]
+    if unknown:
+        return unknown[0]
     return " or ".join(texts).replace(" or should be ", " or ")
 
 
@@ -82,11 +96,16 @@ def _plain(message: str) -> str:
     """pydantic speaks of inputs and dictionaries; the reader of a file of keys, maps and lists."""
     text = message.removeprefix("Value error, ").split(", unable to parse", 1)[0].split(" after validation", 1)[0]
     text = re.sub(r"a valid dictionary( or instance of \w+)?", "a map of keys", text)
-    return text.replace("Input should", "should").replace("a valid ", "a ").replace("a integer", "an integer")
+    return (
+        re.sub("^(Input|List|Dictionary|String) should", "should", text)
+        .replace("a valid ", "a ")
+        .replace("a integer", "an integer")
+    )
 
 
 def _shown(value: Any) -> str:
-    text = "null" if value is None else repr(value)
+    """As YAML writes it."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 

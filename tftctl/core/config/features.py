@@ -6,31 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from tftctl.core.errors import UsageError
-from tftctl.core.periods import parse_period
+from tftctl.core.config.values import Bars, Delay, Lag, Names, PeriodName, Periods, Strict, like
 from tftctl.core.records import Scale
 
-
-def _period(value: Any) -> str:
-    """pydantic collects ValueErrors only; anything else would hide the other problems."""
-    if not isinstance(value, str):
-        raise ValueError("not a bar period; write it like 15m, 1h, 4h, 1d or 1w")
-    try:
-        return parse_period(value)
-    except UsageError as error:
-        raise ValueError(f"not a bar period; {error.hint}") from None
-
-
-PeriodName = Annotated[str, BeforeValidator(_period)]
-
-
 NormaliserName = Literal["zscore", "minmax", "robust"]
-
-
-class Strict(BaseModel):
-    """Base of every configuration model: an unknown key is a problem."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class IndicatorEntry(BaseModel):
@@ -48,7 +27,7 @@ class IndicatorEntry(BaseModel):
 class TargetEntry(IndicatorEntry):
     """A target, its horizon in bars (one number, or per period) and parameters."""
 
-    horizon: int | dict[PeriodName, int] | None = None
+    horizon: Bars | dict[PeriodName, Bars] | None = None
 
 
 def _entry(value: Any) -> Any:
@@ -58,7 +37,7 @@ def _entry(value: Any) -> Any:
 class Normaliser(Strict):
     """Causal rolling normalisation with the statistics of the `window` valid bars before the current one."""
 
-    window: dict[PeriodName, Annotated[int, Field(ge=2)]]
+    window: dict[PeriodName, Annotated[Bars, Field(ge=2)]]
     columns: list[str]
     clip: Annotated[float, Field(gt=0)] | None = 10.0
 
@@ -91,20 +70,20 @@ class AnomaliesConfig(Strict):
 class MacroSeries(Strict):
     """How a macro series is dated (T6)."""
 
-    frequency: Annotated[str, Field(pattern=r"^[1-9]\d*(h|d|bd|w|mo|q|y)$")]
+    frequency: Annotated[str, like(r"[1-9]\d*(h|d|bd|w|mo|q|y)", "1d, 1bd (business days), 1w, 1mo or 1q")]
     stamp: Literal["start", "end"]
-    release_lag: Annotated[str, Field(pattern=r"^\d+(h|d)$")]
+    release_lag: Lag
     revised: bool = False
 
 
 class FeaturesConfig(Strict):
     """The whole of `configs/features.yaml`; see DESIGN §7 for an example."""
 
-    periods: list[PeriodName] = ["1h", "4h", "1d"]
-    symbols: list[str] | None = None
-    universes: dict[str, list[str]] = {}
+    periods: Periods = ["1h", "4h", "1d"]
+    symbols: Names | None = None
+    universes: dict[str, Names] = {}
     calendar: dict[str, str] = {"*": "24x7"}
-    bar_delay: dict[str, Annotated[str, Field(pattern=r"^\d+(m|h|d)$")]] = {}
+    bar_delay: dict[str, Delay] = {}
     adjust: Literal["raw", "split", "total"] = "split"
     max_fill_bars: Annotated[int, Field(ge=0)] = 3
     extra_columns: dict[str, Scale] = {}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tftctl.core.config.explain import explain, line_of
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.config.problems import ConfigProblems, Problem
+from tftctl.core.config.problems import SCHEMA_HINT, ConfigProblems, Problem
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.config.yaml import KeyPath, dump_yaml, key_lines, parse_yaml, read_text, read_yaml
 from tftctl.core.errors import ConfigError
@@ -67,19 +67,32 @@ def load(path: Path, model: type[Model], overrides: Sequence[str] | None = None)
     document = parse_yaml(text, str(path))
     for override in overrides or ():
         document = _override(document, override)
-    return validate(document, model, str(path), key_lines(text))
+    try:
+        return validate(document, model, str(path), key_lines(text))
+    except ConfigProblems as error:
+        keys = [override.partition("=")[0] for override in overrides or ()]
+        raise ConfigProblems(_overridden(problem, keys) for problem in error.problems) from None
 
 
-def validate(document: Any, model: type[Model], place: str, lines: Mapping[KeyPath, int] | None = None) -> Model:
+def _overridden(problem: Problem, keys: Sequence[str]) -> Problem:
+    """A problem of a value that came with -o is not one of the file."""
+    if any(problem.key == key or problem.key.startswith(f"{key}.") for key in keys):
+        return Problem(f"-o {problem.key}", "", problem.given, problem.allowed)
+    return problem
+
+
+def validate(
+    document: Any, model: type[Model], place: str, lines: Mapping[KeyPath, int] | None = None, hint: str = SCHEMA_HINT
+) -> Model:
     """Check a document. Raises ConfigProblems with file, line, key, what was given and what is allowed."""
     lines = lines or {}
     problems = list(_semicolons(document, place, lines))
     try:
         found = model.model_validate(document)
     except ValidationError as error:
-        raise ConfigProblems([*problems, *explain(error, model, document, place, lines)]) from None
+        raise ConfigProblems([*problems, *explain(error, model, document, place, lines)], hint) from None
     if problems:
-        raise ConfigProblems(problems)
+        raise ConfigProblems(problems, hint)
     return found
 
 

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from tftctl.core.config.features import PeriodName, Strict
+from tftctl.core.config.values import Lag, Names, Periods, Strict
 
-
-def _once(names: list[str]) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"names {twice[0]!r} twice")
-    return names
-
-
-Names = Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
-Periods = Annotated[list[PeriodName], Field(min_length=1), AfterValidator(_once)]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # a group is a symbol at a period, and both are embedded (S2): these keys say so and cannot say otherwise
@@ -78,7 +68,7 @@ class ModelConfig(Strict):
     val_days: Positive = 60
     test_ratio: Fraction = 0.15
     test_days: Positive = 60
-    embargo: Annotated[str, Field(pattern=r"^\d+(h|d)$")] = "0h"
+    embargo: Lag = "0h"
 
     resume_ckpt: None = None
     warm_start_ckpt: None = None

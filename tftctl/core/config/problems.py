@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 from tftctl.core.errors import ConfigError
 
+SCHEMA_HINT = "allowed keys and values: tftctl config schema"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -27,11 +29,9 @@ class Problem:
 class ConfigProblems(ConfigError):
     """One or more problems; the message has one line for each."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], hint: str = SCHEMA_HINT) -> None:
         self.problems = tuple(problems)
-        super().__init__(
-            "\n".join(str(problem) for problem in self.problems), "allowed keys and values: tftctl config schema"
-        )
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint)
 
 
 def problem_document(problem: Problem) -> dict[str, str | int | None]:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, field_validator
 
+from tftctl.core.config.values import Number
 from tftctl.core.names import TARGET_PREFIX
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[Number, Field(ge=0)]
 
 
 class WeightsConfig(RootModel[dict[str, dict[str, Weight]]]):
@@ -33,7 +34,7 @@ class WeightsConfig(RootModel[dict[str, dict[str, Weight]]]):
         return next(iter(self.root.values()))
 
 
-class CompositeConfig(RootModel[dict[str, Annotated[float, Field(allow_inf_nan=False)]]]):
+class CompositeConfig(RootModel[dict[str, Number]]):
     """Metric key -> signed weight (M5): positive where higher is better, negative where lower is better."""
 
     @field_validator("root")

@@ -43,7 +43,17 @@ def parse_yaml(text: str, place: str) -> Any:
         raise ConfigError(f"{where}: not valid YAML: {_reason(error)}", "mend that line") from None
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"{place}: not valid YAML: {_reason(error)}", "mend the file") from None
+    if _holds_itself(document, ()):
+        raise ConfigError(f"{place}: not valid YAML: an alias stands inside what it names", "write it out")
     return {} if document is None else document
+
+
+def _holds_itself(value: Any, around: tuple[int, ...]) -> bool:
+    """Whether a list or map contains itself, as `&a [*a]` does."""
+    if not isinstance(value, list | dict):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return id(value) in around or any(_holds_itself(item, (*around, id(value))) for item in inside)
 
 
 def dump_yaml(document: BaseModel | Mapping[str, Any]) -> str:
@@ -84,8 +94,15 @@ def _reason(error: Exception) -> str:
 
 
 def _reader() -> Any:
+    """A reader of YAML 1.2's core schema, which has no dates: 2024-01-31 is text."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
 
+    class Constructor(SafeConstructor):
+        pass
+
+    Constructor.add_constructor("tag:yaml.org,2002:timestamp", lambda constructor, node: node.value)
     yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Constructor = Constructor
     yaml.version = (1, 2)
     return yaml

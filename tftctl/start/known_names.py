@@ -1,0 +1,142 @@
+"""The names in configuration against what the plugins and `configs/features.yaml` provide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tftctl.core.config.features import FeaturesConfig, IndicatorEntry, TargetEntry
+from tftctl.core.config.model import ModelConfig
+from tftctl.core.config.problems import Problem
+from tftctl.core.config.training import CompositeConfig, WeightsConfig
+from tftctl.core.errors import TftctlError, nearest
+from tftctl.core.registry import Registry
+
+_METRIC_KEY = re.compile(r"val_(?P<rest>.+?)@(?P<period>\w+)")
+_PLAIN_KEYS = frozenset({"val_loss", "val_loss_for_ckpt"})
+
+
+def name_problems(place: str, config: BaseModel, registry: Registry, targets: set[str] | None) -> Iterator[Problem]:
+    """Names in a valid configuration that nobody provides; `targets` None: those of features.yaml are not known."""
+    if isinstance(config, FeaturesConfig):
+        yield from _features(place, config, registry)
+    elif isinstance(config, ModelConfig):
+        for index, name in enumerate(config.targets):
+            yield from _known_target(place, f"targets.{index}", name, targets)
+        for name, choice in config.losses.items():
+            loss = choice if isinstance(choice, str) else str(choice.get("name", ""))
+            yield from _known(place, f"losses.{name}", loss, registry.names("loss"), "loss")
+    elif isinstance(config, WeightsConfig):
+        for stage, weights in config.root.items():
+            for name in weights:
+                yield from _known_target(place, f"{stage}.{name}", name, targets)
+    elif isinstance(config, CompositeConfig):
+        for key, weight in config.root.items():
+            yield from _score(place, key, weight, registry, targets)
+
+
+def readable_entries(place: str, document: Any, registry: Registry) -> Iterator[Problem]:
+    """The same for those entries of an invalid features.yaml that are well formed."""
+    document = document if isinstance(document, dict) else {}
+    indicators = _readable(document.get("indicators"), IndicatorEntry)
+    targets = _readable(document.get("targets"), TargetEntry)
+    yield from _entries(place, indicators, targets, FeaturesConfig().periods, registry)
+
+
+def _readable(entries: Any, model: type[IndicatorEntry]) -> dict[int, Any]:
+    found = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        try:
+            found[index] = model.model_validate({"name": entry} if isinstance(entry, str) else entry)
+        except ValidationError:
+            continue  # reported as a problem of the file
+    return found
+
+
+def _features(place: str, config: FeaturesConfig, registry: Registry) -> Iterator[Problem]:
+    """Every entry on its own first, so that one wrong name does not hide the next; then what they make together."""
+    from tftctl.features.columns import fused_columns, own_columns
+    from tftctl.features.definitions import resolve
+
+    indicators, targets = dict(enumerate(config.indicators)), dict(enumerate(config.targets))
+    found = [
+        *_entries(place, indicators, targets, config.periods, registry),
+        *_attempt(place, "calendar", config.calendar, _open),
+    ]
+    yield from found
+    if found:
+        return
+
+    def together(_: Any) -> None:
+        indicators, _targets = resolve(config, registry)
+        fused_columns(own_columns(indicators, config.extra_columns, config), indicators, config, list(config.macro))
+
+    yield from _attempt(place, "", {"": None}, together)
+
+
+def _entries(
+    place: str,
+    indicators: Mapping[int, IndicatorEntry],
+    targets: Mapping[int, TargetEntry],
+    periods: Sequence[str],
+    registry: Registry,
+) -> Iterator[Problem]:
+    from tftctl.features.definitions import resolve_indicators, resolve_targets
+
+    yield from _attempt(place, "indicators", indicators, lambda entry: resolve_indicators([entry], registry))
+    yield from _attempt(place, "targets", targets, lambda entry: resolve_targets([entry], periods, registry))
+
+
+def _open(calendar: str) -> None:
+    from tftctl.core.calendars import open_calendar
+
+    if calendar != "observed":
+        open_calendar(calendar)
+
+
+def _attempt(place: str, key: str, entries: Mapping[Any, Any], action: Callable[[Any], object]) -> Iterator[Problem]:
+    for where, entry in entries.items():
+        try:
+            action(entry)
+        except TftctlError as error:
+            message = error.message.removeprefix("configs/features.yaml: ")
+            yield Problem(place, f"{key}.{where}" if key else "", message, error.hint)
+
+
+def _known_target(place: str, key: str, name: str, targets: set[str] | None) -> Iterator[Problem]:
+    if targets is not None:
+        yield from _known(place, key, name, sorted(targets), "target of configs/features.yaml")
+
+
+def _known(place: str, key: str, name: str, known: Sequence[str], what: str) -> Iterator[Problem]:
+    if name not in known:
+        match = nearest(name, known)
+        allowed = f"did you mean {match!r}?" if match else f"there are: {', '.join(known)}"
+        yield Problem(place, key, f"{name!r} is no {what}", allowed)
+
+
+def _score(place: str, key: str, weight: float, registry: Registry, targets: set[str] | None) -> Iterator[Problem]:
+    """A key is `val_<target>_<metric>@<period>`; its weight has the sign of the metric's direction (M5)."""
+    if key in _PLAIN_KEYS:
+        yield from _sign(place, key, weight, "lower")
+        return
+    match = _METRIC_KEY.fullmatch(key)
+    if match is None:
+        yield Problem(place, key, "no metric key", "like val_target_logreturn_rmse@1h, or val_loss_for_ckpt")
+        return
+    metrics = registry.names("metric")
+    metric = max((name for name in metrics if match["rest"].endswith(f"_{name}")), key=len, default=None)
+    if metric is None:
+        yield from _known(place, key, match["rest"].rpartition("_")[2], metrics, "metric")
+        return
+    yield from _known_target(place, key, match["rest"].removesuffix(f"_{metric}"), targets)
+    yield from _sign(place, key, weight, registry.metric(metric).direction)
+
+
+def _sign(place: str, key: str, weight: float, direction: str) -> Iterator[Problem]:
+    if (weight > 0) != (direction == "higher"):
+        sign = "above 0: higher is better" if direction == "higher" else "below 0: lower is better"
+        yield Problem(place, key, f"{weight:g}", f"its weight must be {sign}")
