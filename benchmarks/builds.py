@@ -51,12 +51,14 @@ def catalogue() -> list[str]:
 
 def configuration(columns: int | None) -> FeaturesConfig:
     """The default's indicators, targets and normalised columns at 1h, and of the catalogue up to `columns`, or all."""
+    from tftctl.features.anomaly import anomaly_columns
     from tftctl.features.definitions import resolve_indicators
     from tftctl.plugins import load_registry
 
     config = default_config()
     entries: list[Any] = [{"name": entry.name, **entry.parameters} for entry in config.indicators]
     made = sum(len(settings.columns) for settings in config.normalise.values())
+    made += 2 * len(anomaly_columns(config.anomalies))  # a score and its hint
     made += sum(len(instance.columns) for instance in resolve_indicators(config.indicators, load_registry()))
     there = {entry.name for entry in config.indicators}
     for name in catalogue():
@@ -85,9 +87,9 @@ def run_build(store: Store, config: FeaturesConfig, jobs: int) -> Any:
 
 
 def warm(config: FeaturesConfig, jobs: int, folder: Path | None) -> None:
-    """A small build, so that numba's compiled functions lie in its cache."""
+    """A small build, but not too small for compiled hashing, so that numba's functions lie in its cache."""
     with store_in(folder) as store:
-        fill_store(store, "1h", Walks(2, 600).frames())
+        fill_store(store, "1h", Walks(2, 10_000).frames())
         run_build(store, config, jobs)
 
 
