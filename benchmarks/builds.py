@@ -168,8 +168,9 @@ def memory_server(walks: Walks, jobs: int, folder: Path | None) -> Callable[[str
     """In a process of its own: `write` streams bars into a store, `build` builds it."""
     from tftctl.store import Store
 
+    bare = {"normalise": {}, "anomalies": {}, "targets": ["target_logreturn"]}
     config = hourly(default_config(), PACK)
-    config = type(config).model_validate(config.model_dump() | {"normalise": {}, "targets": ["target_logreturn"]})
+    config = type(config).model_validate(config.model_dump() | bare)
     warm(config, jobs, folder)
     holder = tempfile.TemporaryDirectory(prefix="tftctl-bench-", dir=folder)
     store = Store(Path(holder.name))

@@ -79,7 +79,7 @@ class Process:
     def _answer(self) -> Any:
         try:
             return self._here.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self._process.join()
             raise RuntimeError(f"a measured process ended with {self._process.exitcode}") from None
 
