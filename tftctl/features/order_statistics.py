@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
+Array = npt.NDArray[np.float64]
+
 
 @njit(cache=True)
-def rolling_median_mad(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Median and median absolute deviation from it of the last `window` values: two float64 arrays of shape (n,).
+def rolling_median_mad(values: Array, window: int) -> tuple[Array, Array]:
+    """Median of the last `window` values, and their median absolute deviation from it (not scaled), both (n,).
 
-    `values` float64 (n,) without NaN. NaN before the window is full. O(window) per value: the window is kept sorted,
-    and the deviations of a sorted window are met in order by walking outwards from the median.
+    Input (n,) without NaN; NaN before the window is full. The window is kept sorted: O(window) per value, and the
+    deviation is found by bisection.
     """
-    n = values.size
-    median, mad = np.full(n, np.nan), np.full(n, np.nan)
-    ordered = np.empty(window)
-    for t in range(n):
-        size = min(t, window)
-        if t >= window:
-            place = np.searchsorted(ordered, values[t - window])
-            ordered[place : window - 1] = ordered[place + 1 : window]
-            size = window - 1
-        place = np.searchsorted(ordered[:size], values[t])
-        for k in range(size, place, -1):
-            ordered[k] = ordered[k - 1]
-        ordered[place] = values[t]
-        if t >= window - 1:
-            median[t] = 0.5 * (ordered[(window - 1) // 2] + ordered[window // 2])
-            mad[t] = _median_deviation(ordered, median[t])
-    return median, mad
+    median, deviation = np.full(values.size, np.nan), np.full(values.size, np.nan)
+    low, high = (window - 1) // 2, window // 2
+    ordered = np.empty(0)
+    for t in range(window - 1, values.size):
+        if t == window - 1:
+            ordered = np.sort(values[:window])
+        else:
+            _replace(ordered, values[t - window], values[t])
+        centre = _middle(ordered[low], ordered[high])
+        median[t] = centre
+        deviation[t] = _middle(_nearest(ordered, centre, low + 1), _nearest(ordered, centre, high + 1))
+    return median, deviation
 
 
 @njit(cache=True)
-def _median_deviation(ordered: np.ndarray, centre: float) -> float:
-    size = ordered.size
-    right = np.searchsorted(ordered, centre)
-    left = right - 1
-    middle, before = 0.0, 0.0
-    for _ in range(size // 2 + 1):
-        before = middle
-        if right == size or (left >= 0 and centre - ordered[left] <= ordered[right] - centre):
-            middle = centre - ordered[left]
-            left -= 1
+def _middle(low: float, high: float) -> float:
+    return low if low == high else 0.5 * (low + high)
+
+
+@njit(cache=True)
+def _replace(ordered: Array, old: float, new: float) -> None:
+    """Take `old` out of the ascending array, put `new` in."""
+    i = np.searchsorted(ordered, old)
+    while i + 1 < ordered.size and ordered[i + 1] < new:
+        ordered[i] = ordered[i + 1]
+        i += 1
+    while i > 0 and ordered[i - 1] > new:
+        ordered[i] = ordered[i - 1]
+        i -= 1
+    ordered[i] = new
+
+
+@njit(cache=True)
+def _nearest(ordered: Array, centre: float, rank: int) -> float:
+    """The rank-th smallest distance to `centre` in an ascending array; bisection over runs of `rank` values."""
+    first, last = 0, ordered.size - rank
+    while first < last:
+        i = (first + last) // 2
+        if centre - ordered[i] > ordered[i + rank - 1] - centre:
+            first = i + 1
         else:
-            middle = ordered[right] - centre
-            right += 1
-    return middle if size % 2 else 0.5 * (before + middle)
+            last = i
+    best = max(centre - ordered[first], ordered[first + rank - 1] - centre)
+    if first > 0:
+        best = min(best, max(centre - ordered[first - 1], ordered[first + rank - 2] - centre))
+    return best

@@ -8,7 +8,6 @@ import exact
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 
 from tftctl.builtins.indicators import kernels_rolling as kernels
 
@@ -109,7 +108,7 @@ def test_a_series_shorter_than_the_window_has_no_value(size: int) -> None:
     made = [
         kernels.rolling_sum(values, 20), *kernels.rolling_mean_variance(values, 20),
         *kernels.rolling_moments(values, 20), *kernels.rolling_covariance(values, values, 20),
-        kernels.rolling_dot(values, np.ones(20)), *kernels.rolling_median_mad(values, 20),
+        kernels.rolling_dot(values, np.ones(20)),
         kernels.rolling_hill(values, 20, 3),
     ]  # fmt: skip
     for array in made:
@@ -122,7 +121,7 @@ def test_earlier_values_do_not_depend_on_later_ones() -> None:
     values, other = random_values(130), random_values(130, seed=8)
     for cut in (20, 21, 39, 40, 41, 77):
         changed = np.concatenate((values[:cut], other[cut:]))
-        for function in (kernels.rolling_moments, kernels.rolling_median_mad, kernels.rolling_mean_variance):
+        for function in (kernels.rolling_moments, kernels.rolling_mean_variance):
             for whole, head, moved in zip(
                 function(values, 20), function(values[:cut].copy(), 20), function(changed, 20), strict=True
             ):
@@ -156,19 +155,6 @@ def test_cumulative_sum_begins_anew_with_each_group() -> None:
     values, group = random_values(50), np.repeat([3.0, 1.0, 4.0, 1.0], [10, 1, 30, 9])
     runs = pd.Series(group).diff().ne(0).cumsum()
     np.testing.assert_allclose(kernels.cumulative_by(values, group), pd.Series(values).groupby(runs).cumsum())
-
-
-@pytest.mark.parametrize("window", [1, 2, 3, 20, 21])
-@pytest.mark.parametrize("name", ["random", "ties", *SERIES])
-def test_median_and_mad_are_scipys(window: int, name: str) -> None:
-    """Even and odd windows, ties, spikes."""
-    special = {"random": random_values, "ties": lambda size: np.round(random_values(size))}
-    values = {**SERIES, **special}[name](200)
-    median, deviation = kernels.rolling_median_mad(values, window)
-    for t in range(window - 1, 200):
-        part = values[t - window + 1 : t + 1]
-        assert median[t] == np.median(part)
-        assert deviation[t] == scipy.stats.median_abs_deviation(part)
 
 
 def test_hill_is_the_mean_excess_of_the_largest() -> None:

@@ -1,4 +1,4 @@
-"""Statistics of rolling windows, compiled: sums, moments, regressions, order statistics.
+"""Statistics of rolling windows, compiled: sums, moments, regressions, the largest values.
 
 Bars are taken in blocks of one window. A window that ends in a block is the tail of the block before and the head of
 this one, so it is the sum of a running sum backwards and a running sum forwards: one addition per bar for any
@@ -8,7 +8,7 @@ cancellation against the level of prices. Relative error of means and standard d
 deviation for equal values.
 
 All functions take contiguous float64 arrays of shape (bars,) and return such arrays, NaN before bar window - 1. In
-sums and moments a NaN or an infinity makes exactly the windows that hold it NaN (or infinite). Order statistics need
+sums and moments a NaN or an infinity makes exactly the windows that hold it NaN (or infinite). `rolling_hill` needs
 input without NaN. Importing this module imports numba: do it inside the function that calls.
 """
 
@@ -160,23 +160,6 @@ def cumulative_by(values: Array, group: Array) -> Array:
 
 
 @njit(cache=True)
-def rolling_median_mad(values: Array, window: int) -> tuple[Array, Array]:
-    """Median, and median absolute deviation from it (not scaled). Input without NaN; a sorted window is kept up."""
-    median, deviation = np.full(values.size, np.nan), np.full(values.size, np.nan)
-    low, high = (window - 1) // 2, window // 2
-    ordered = np.empty(0)
-    for t in range(window - 1, values.size):
-        if t == window - 1:
-            ordered = np.sort(values[:window])
-        else:
-            _replace(ordered, values[t - window], values[t])
-        centre = _middle(ordered[low], ordered[high])
-        median[t] = centre
-        deviation[t] = _middle(_nearest(ordered, centre, low + 1), _nearest(ordered, centre, high + 1))
-    return median, deviation
-
-
-@njit(cache=True)
 def rolling_hill(logs: Array, window: int, k: int) -> Array:
     """Mean excess of the k largest logarithms over the next largest (Hill 1975). Input without NaN; -inf is log 0."""
     made = np.full(logs.size, np.nan)
@@ -202,11 +185,6 @@ def _not_negative(value: float) -> float:
 
 
 @njit(cache=True)
-def _middle(low: float, high: float) -> float:
-    return low if low == high else 0.5 * (low + high)
-
-
-@njit(cache=True)
 def _replace(ordered: Array, old: float, new: float) -> None:
     """Take `old` out of the ascending array, put `new` in."""
     i = np.searchsorted(ordered, old)
@@ -217,19 +195,3 @@ def _replace(ordered: Array, old: float, new: float) -> None:
         ordered[i] = ordered[i - 1]
         i -= 1
     ordered[i] = new
-
-
-@njit(cache=True)
-def _nearest(ordered: Array, centre: float, rank: int) -> float:
-    """The rank-th smallest distance to `centre` in an ascending array; bisection over runs of `rank` values."""
-    first, last = 0, ordered.size - rank
-    while first < last:
-        i = (first + last) // 2
-        if centre - ordered[i] > ordered[i + rank - 1] - centre:
-            first = i + 1
-        else:
-            last = i
-    best = max(centre - ordered[first], ordered[first + rank - 1] - centre)
-    if first > 0:
-        best = min(best, max(centre - ordered[first - 1], ordered[first + rank - 2] - centre))
-    return best
