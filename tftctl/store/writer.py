@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from tftctl.core.errors import StoreError
 from tftctl.core.names import NAME
@@ -117,6 +116,8 @@ class SegmentWriter:
     """One segment under way: a temporary file outside every glob, renamed when it is whole."""
 
     def __init__(self, storage: Storage, place: Place, first: pl.DataFrame) -> None:
+        import pyarrow.parquet as pq
+
         self._storage, self._place = storage, place
         self._id = f"{now_ms():012x}-{secrets.token_hex(5)}"
         self._temporary = storage.staging / f"{self._id}.parquet"
