@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,5 +121,6 @@ def _unique(columns: list[str]) -> tuple[str, ...]:
 
 
 def _line(error: Exception) -> str:
-    """The first paragraph of DuckDB's message, on one line."""
-    return " ".join(str(error).split("\n\n")[0].split())
+    """The first paragraph of DuckDB's message, on one line, without its own tables among the suggestions."""
+    line = " ".join(str(error).split("\n\n")[0].split())
+    return re.sub(r' Did you mean "(pg_|duckdb_|pragma_|sqlite_|information_schema)[^"]*"\?', "", line)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from store_tables import bars, seen, visible_files, write
 
@@ -164,6 +168,54 @@ def test_read_only_store_is_one_line_and_reading_still_works(guest: Path, tmp_pa
     assert verify(store).problems == ()
     assert status(store)["snapshot"] == 1
     assert visible_files(store.root) == before
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import polars as pl
+from tftctl.core.errors import TftctlError
+from tftctl.store import Store
+from tftctl.store.export import Selection, export_table
+store, out = Store(Path(sys.argv[1])), Path(sys.argv[2])
+close = np.random.default_rng(1).normal(size=200_000)
+rows = pl.DataFrame({"symbol": "A", "timestamp": range(close.size), "close": close})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+def write():
+    with store.write("too much") as change:
+        change.upsert("bars", "1h", rows)
+        change.commit()
+def export(name):
+    with store.read() as snapshot:
+        export_table(snapshot, "large", out / name, Selection())
+for attempt in (write, *(lambda name=name: export(name) for name in ("o.parquet", "o.csv", "o.pkl"))):
+    try:
+        attempt()
+        print("done")
+    except TftctlError as error:
+        print(error.exit_code, error.message.count(chr(10)), error.message.partition(":")[0])
+"""
+
+
+def test_files_that_cannot_grow_are_one_line_whoever_writes_them(written: Store, tmp_path: Path) -> None:
+    """The operating system itself stops Arrow, Polars and pandas in the middle of a file."""
+    values = np.random.default_rng(1).normal(size=200_000)
+    rows = pl.DataFrame({"symbol": "A", "timestamp": range(values.size), "x": values})
+    with written.write("large") as change:
+        change.replace("large", "1h", rows)
+        change.commit()
+    before = visible_files(written.root)
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, "-c", FULL_DISK, str(written.root), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    outcomes = done.stdout.splitlines()
+    assert outcomes[0] == "3 0 cannot write the store"
+    assert outcomes[1:] == [f"3 0 cannot write {tmp_path}/out/o.{suffix}" for suffix in ("parquet", "csv", "pkl")]
+    assert not list((tmp_path / "out").iterdir())
+    assert visible_files(written.root) == before
+    assert verify(written).problems == ()
 
 
 def test_a_path_below_a_file_is_one_line(tmp_path: Path) -> None:
