@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,14 @@ import numpy as np
 import polars as pl
 
 from tftctl.core.calendars import NO_BAR, calendar_for
-from tftctl.core.errors import DataError, UsageError
-from tftctl.core.names import BAR_COLUMNS, KEY_COLUMNS, ROW_COLUMNS, TARGET_PREFIX, label_end_column, name_problem
+from tftctl.core.errors import DataError
+from tftctl.core.names import BAR_COLUMNS, KEY_COLUMNS, ROW_COLUMNS, TARGET_PREFIX, label_end_column
 from tftctl.core.records import Target
-from tftctl.core.times import iso
+from tftctl.core.times import iso, now_ms
 from tftctl.ingest.bars import misfit, span_text
-from tftctl.ingest.columns import is_time_column, plain_name
-from tftctl.ingest.identity import normal_symbol, read_period
+from tftctl.ingest.long_table import read_long_table
 from tftctl.ingest.market import Market, market_of
-from tftctl.ingest.reading import LINE, RAGGED, read_table
-from tftctl.ingest.timestamps import parse_times
 from tftctl.store import Store
-
-_SYMBOL = ("symbol", "ticker", "pair", "asset")
-_PERIOD = ("period", "interval", "timeframe")
-_SHOWN = 5
-# future_close and its like are labels under another name (F5)
-_FUTURE = "future_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +59,19 @@ def adopt_fused(store: Store, path: Path, options: AdoptOptions) -> Adopted:
     Raises DataError, and stores nothing, for a key that is missing or comes twice, a time off the calendar, an
     infinite number, a name that cannot be a column, a target with an unknown horizon.
     """
-    table, renamed, dropped = _read(path, options)
+    read = read_long_table(
+        path,
+        symbol=options.symbol,
+        period=options.period,
+        timezone=options.timezone,
+        trust_pickle=options.trust_pickle,
+    )
+    table = read.rows
     names = [name for name in table.columns if name not in KEY_COLUMNS]
     labels = [name for name in names if name.startswith(TARGET_PREFIX)]
     features = [name for name in names if name not in labels and name not in ROW_COLUMNS]
     if not features:
         raise DataError(f"{path} has no feature columns", f"its columns: {', '.join(table.columns)}")
-    _check_keys(path, table)
-    _check_numbers(path, table, [*features, *labels])
     periods = list(dict.fromkeys(table["period"]))
     horizons = {label: _horizon(label, periods, options) for label in labels}
     fused, targets, removed = [], [], 0
@@ -106,101 +102,11 @@ def adopt_fused(store: Store, path: Path, options: AdoptOptions) -> Adopted:
         features=len([name for name in features if name not in BAR_COLUMNS]),
         targets=tuple(labels),
         horizons=horizons,
-        renamed=renamed,
-        dropped=tuple(dropped),
+        renamed=read.renamed,
+        dropped=read.dropped,
         labels_removed=removed,
         snapshot=number,
     )
-
-
-def _read(path: Path, options: AdoptOptions) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
-    """The table with key columns, plain names and numbers only; what was renamed and what was left out."""
-    raw = read_table(path, trust_pickle=options.trust_pickle).rows.drop(LINE, RAGGED)
-    plain = {name: _column_name(name) for name in raw.columns}
-    key = _key_columns(path, raw, plain, options)
-    others = [name for name in plain if name not in key.values()]
-    values = {name: plain[name] for name in others if not is_time_column(name) and not plain[name].startswith(_FUTURE)}
-    numbers, dropped = _numbers(raw, values)
-    dropped = [name for name in others if name not in values or name in dropped]
-    problems = [f"{name}: {problem}" for name in numbers if (problem := _problem(name))]
-    twins = sorted({name for name in numbers if list(values.values()).count(name) > 1})
-    if problems or twins:
-        what = problems[0] if problems else f"two columns become {twins[0]!r}"
-        raise DataError(f"{path}: {what}", f"rename them in the file ({len(problems) + len(twins)} in all)")
-    times = parse_times(raw[key["timestamp"]], options.timezone)
-    table = pl.DataFrame(
-        {
-            "symbol": _key(path, raw, key.get("symbol"), options.symbol, normal_symbol),
-            "period": _key(path, raw, key.get("period"), options.period, read_period),
-            "timestamp": times.ms,
-            **numbers,
-        }
-    )
-    renamed = {old: new for old, new in values.items() if old != new and new in numbers}
-    return table.sort(KEY_COLUMNS), renamed, dropped
-
-
-def _key_columns(path: Path, raw: pl.DataFrame, plain: Mapping[str, str], options: AdoptOptions) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, simple in plain.items():
-        if simple in _SYMBOL:
-            found.setdefault("symbol", name)
-        elif simple in _PERIOD:
-            found.setdefault("period", name)
-        elif is_time_column(name):
-            found.setdefault("timestamp", name)
-    if "timestamp" not in found and "index" in plain.values():
-        found["timestamp"] = next(name for name, simple in plain.items() if simple == "index")
-    given = {"symbol": options.symbol, "period": options.period, "timestamp": None}
-    for key, value in given.items():
-        if value is not None and key in found and raw[found[key]].n_unique() > 1:
-            raise DataError(
-                f"{path}: one {key} is given, its column {found[key]!r} holds several", f"leave out --{key}"
-            )
-    for key, value in given.items():
-        if key not in found and value is None:
-            raise DataError(f"{path} has no {key} column", f"its columns: {', '.join(list(plain)[:20])}")
-    return {key: name for key, name in found.items() if given[key] is None}
-
-
-def _numbers(raw: pl.DataFrame, values: Mapping[str, str]) -> tuple[dict[str, pl.Series], list[str]]:
-    numbers: dict[str, pl.Series] = {}
-    dropped: list[str] = []
-    for name, new in values.items():
-        column = raw[name]
-        if column.dtype == pl.String:
-            cast = column.cast(pl.Float64, strict=False)
-            if cast.null_count() > column.null_count() + (column == "").sum():
-                dropped.append(name)
-                continue
-            column = cast
-        if new == "is_filled":
-            numbers[new] = column.cast(pl.Boolean).alias(new)
-        elif column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            numbers[new] = column.cast(pl.Float64).fill_nan(None).alias(new)
-        else:
-            dropped.append(name)
-    return numbers, dropped
-
-
-def _check_keys(path: Path, table: pl.DataFrame) -> None:
-    unreadable = table.select(pl.any_horizontal(pl.col(KEY_COLUMNS).is_null()).sum()).item()
-    if unreadable:
-        raise DataError(f"{path}: {unreadable} rows have no readable symbol, period or time", "mend or drop them")
-    twice = table.filter(table.select(KEY_COLUMNS).is_duplicated())
-    if twice.height:
-        symbol, period, stamp = twice.row(0)[:3]
-        raise DataError(
-            f"{path}: {twice.height} rows share their key, the first {symbol} {period} {iso(stamp)}",
-            "a long table has one row per symbol, period and timestamp",
-        )
-
-
-def _check_numbers(path: Path, table: pl.DataFrame, names: Sequence[str]) -> None:
-    infinite = table.select(pl.col(names).is_infinite().sum())
-    bad = [f"{name} ({infinite[name].item()})" for name in names if infinite[name].item()]
-    if bad:
-        raise DataError(f"{path}: infinite numbers in {', '.join(bad[:_SHOWN])}", "make them null: null is data")
 
 
 def _horizon(label: str, periods: Sequence[str], options: AdoptOptions) -> dict[str, int]:
@@ -229,6 +135,13 @@ def _placed(path: Path, rows: pl.DataFrame, market: Market, period: str) -> pl.D
             f"{path}: {rows['symbol'][0]} {period} has {off.size} rows at which no bar of {calendar.name} opens, the "
             f"first {iso(stamps[off[0]])}",
             "timestamps are open times in UTC; name the market: --calendar XNYS, or --timezone",
+        )
+    late = np.flatnonzero(due > now_ms())
+    if late.size:
+        first = f"{rows['symbol'][0]} {period} {iso(stamps[late[0]])}"
+        raise DataError(
+            f"{path}: {late.size} rows stand for bars that are not complete yet, the first {first}",
+            "leave them out of the file",
         )
     if (found := misfit(rows["timestamp"], calendar, period)) is not None:
         raise DataError(f"{path}: {rows['symbol'][0]} has rows {span_text(found)} apart, not {period}",
@@ -296,28 +209,3 @@ def _target_meta(table: pl.DataFrame, horizons: Mapping[str, Any], options: Adop
             "tail": known.tail if known else "fat",
         }
     return found
-
-
-def _column_name(name: str) -> str:
-    """As our own columns are written; `rsi__4h` keeps its double underscore."""
-    return "__".join(plain_name(part) for part in name.split("__"))
-
-
-def _problem(name: str) -> str | None:
-    if name in (*BAR_COLUMNS, *ROW_COLUMNS):
-        return None
-    return next((problem for part in name.split("__")[:1] if (problem := name_problem(part))), None)
-
-
-def _key(
-    path: Path, raw: pl.DataFrame, column: str | None, value: str | None, canonical: Callable[[str], str]
-) -> pl.Series:
-    """A constant, or a column in one writing. Raises DataError for a text that is none."""
-    if value is not None:
-        return pl.repeat(canonical(value), raw.height, eager=True)
-    texts = raw[str(column)].cast(pl.String)
-    try:
-        known = {text: canonical(text) for text in texts.drop_nulls().unique()}
-    except (DataError, UsageError) as error:
-        raise DataError(f"{path}: {error.message} (column {column})", error.hint) from None
-    return texts.replace_strict(known, default=None, return_dtype=pl.String)

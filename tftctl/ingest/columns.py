@@ -85,6 +85,13 @@ def is_time_column(name: str) -> bool:
     return _CANONICAL.get(plain_name(name)) in ("timestamp", "datetime")
 
 
+def time_column(names: Sequence[str]) -> str | None:
+    """The column that says when: a timestamp before a date, an index without a name where there is neither."""
+    by_plain = {plain_name(name): name for name in reversed(names)}
+    known = ("timestamp", *_NAMES["timestamp"], *_NAMES["datetime"], *_INDEX)
+    return next((by_plain[name] for name in known if name in by_plain), None)
+
+
 def is_bar_column(name: str) -> bool:
     """Whether a column of this name holds a price or the volume of a bar."""
     simple = plain_name(name)

@@ -16,8 +16,8 @@ from tftctl.core.frequencies import advance, lag_ms, period_end
 from tftctl.core.names import name_problem
 from tftctl.core.times import iso, now_ms
 from tftctl.ingest.bars import REASON
-from tftctl.ingest.columns import is_time_column, plain_name
-from tftctl.ingest.merge import Prefer, merge_bars
+from tftctl.ingest.columns import is_time_column, plain_name, time_column
+from tftctl.ingest.merge import Prefer, check_continues, merge_bars
 from tftctl.ingest.numbers import decimal_mark, parse_numbers
 from tftctl.ingest.reading import LINE, RAGGED, read_table
 from tftctl.ingest.report import FileReport, ImportReport, report_folder, write_report
@@ -90,7 +90,8 @@ def _read(path: Path, options: MacroOptions, entry: FileReport) -> pl.DataFrame:
     """`__line`, `__reason`, timestamp, available_at, value of the usable rows; the rest goes into the entry."""
     rows = read_table(path, trust_pickle=options.trust_pickle).rows
     names = [name for name in rows.columns if not name.startswith("__")]
-    when, what = _time_column(path, names), _value_column(path, names, options.column)
+    when = _time_column(path, names)
+    what = _value_column(path, names, when, options.column)
     times = parse_times(rows[when])
     values, unreadable = parse_numbers(rows[what], decimal_mark([rows[what]]))
     stamps = times.ms.cast(pl.Int64)
@@ -166,6 +167,11 @@ def _merge(txn: Transaction, rows: pl.DataFrame, options: MacroOptions, entry: F
             stored = None
     ends = meta.get("import_ends", {}).get(options.name, [])
     merged = merge_bars(stored, rows, ends, options.prefer)
+    if options.prefer is None:
+        hint = (
+            "revised, or on another base? --prefer new; only its new values? --prefer old; another series? --name NAME"
+        )
+        check_continues(merged, options.name, hint)
     entry.duplicates += merged.unchanged
     entry.reject(merged.refused)
     entry.rows_accepted = merged.changed.height
@@ -181,14 +187,13 @@ def _merge(txn: Transaction, rows: pl.DataFrame, options: MacroOptions, entry: F
 
 
 def _time_column(path: Path, names: Sequence[str]) -> str:
-    for name in names:
-        if is_time_column(name):
-            return name
-    raise DataError(f"{path} has no time column", f"its columns: {', '.join(names)}")
+    if (found := time_column(names)) is None:
+        raise DataError(f"{path} has no time column", f"its columns: {', '.join(names)}")
+    return found
 
 
-def _value_column(path: Path, names: Sequence[str], asked: str | None) -> str:
-    values = [name for name in names if not is_time_column(name)]
+def _value_column(path: Path, names: Sequence[str], when: str, asked: str | None) -> str:
+    values = [name for name in names if not is_time_column(name) and name != when]
     if asked is not None:
         found = [name for name in values if plain_name(name) == plain_name(asked)]
         if not found:

@@ -8,10 +8,13 @@ from typing import Literal
 
 import polars as pl
 
+from tftctl.core.errors import DataError
 from tftctl.ingest.bars import REASON
 from tftctl.ingest.reading import LINE
 
 Prefer = Literal["new", "old"]
+# as many contradictions, when they are most of what a file shares with the store, are no slips
+_MANY = 20
 _NOT_VALUES = frozenset({"symbol", "period", "timestamp", "available_at", "ingested_at", LINE, REASON})
 
 
@@ -69,6 +72,13 @@ def merge_bars(
         tuple(state.filter(pl.col("__state") == "correction")["timestamp"]),
         conflicts.height if prefer == "new" else 0,
     )
+
+
+def check_continues(merged: Merged, name: str, hint: str) -> None:
+    """Where most rows of a file contradict the stored ones, its new rows do not continue them. Raises DataError."""
+    both = merged.refused.height + merged.unchanged + merged.enriched
+    if merged.refused.height >= _MANY and merged.refused.height > both / 2:
+        raise DataError(f"{merged.refused.height:,} of the {both:,} times that it shares with {name} differ", hint)
 
 
 def _rows(taken: pl.DataFrame, coming: pl.DataFrame, stored: pl.DataFrame, values: list[str]) -> pl.DataFrame:

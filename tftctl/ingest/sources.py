@@ -118,7 +118,13 @@ def _stage(staging: Staging, source: Source, frame: SourceFrame, entry: FileRepo
     bars = settled.filter(pl.col(REASON).is_null()).with_columns(
         symbol=pl.lit(frame.symbol), period=pl.lit(period), ingested_at=pl.lit(now, pl.Int64)
     )
-    staging.add(entry, market, bars, strict=False)
+    try:
+        staging.add(entry, market, bars, strict=False)
+    except DataError as error:
+        raise DataError(
+            f"source {source.name}, {frame.symbol} {period}: {error.message}",
+            f"another workspace (tftctl init DIR), or in their place: tftctl data fetch {source.name} --prefer new",
+        ) from None
 
 
 def _check_contract(source: Source, frame: Any) -> None:

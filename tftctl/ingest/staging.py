@@ -13,15 +13,13 @@ from tftctl.core.records import Scale
 from tftctl.core.times import iso
 from tftctl.ingest.bars import REASON
 from tftctl.ingest.market import OBSERVED, Market, market_from
-from tftctl.ingest.merge import Merged, Prefer, merge_bars
+from tftctl.ingest.merge import Prefer, check_continues, merge_bars
 from tftctl.ingest.report import FileReport
 from tftctl.store import Transaction
 
 Key = tuple[str, str]
 
 _SHOWN = 5
-# as many contradictions, when they are most of what a file shares with the store, are no slips
-_MANY = 20
 _ANCHORS = {"hour": "full hour", "open": "session's open"}
 # last bars of earlier imports that are remembered per group
 _ENDS = 64
@@ -60,7 +58,11 @@ class Staging:
             )
         report.reject(merged.refused)
         if self._prefer is None:
-            self._check_market(symbol, merged)
+            check_continues(
+                merged,
+                symbol,
+                f"another market? --symbol {symbol}_2; adjusted anew? --prefer new; only its new bars? --prefer old",
+            )
         report.duplicates += merged.unchanged
         report.rows_accepted = merged.changed.height
         report.corrections, report.replaced = len(merged.corrections), merged.replaced
@@ -111,17 +113,6 @@ class Staging:
             self._markets[symbol] = market
             self._redeclared = True
         return market
-
-    @staticmethod
-    def _check_market(symbol: str, merged: Merged) -> None:
-        """Where most bars of a file contradict the stored ones, its new ones do not continue them. Raises DataError."""
-        both = merged.refused.height + merged.unchanged + merged.enriched
-        if merged.refused.height < _MANY or merged.refused.height <= both / 2:
-            return
-        raise DataError(
-            f"{merged.refused.height:,} of its {both:,} bars at times that {symbol} has already are others",
-            f"another market? --symbol {symbol}_2; adjusted anew? --prefer new; only its new bars? --prefer old",
-        )
 
     def _check_rebase(self, symbol: str, period: str, known: str, coming: str, bars: pl.DataFrame) -> None:
         """Another basis is one for all bars of a symbol, so the file has to hold them all. Raises DataError."""

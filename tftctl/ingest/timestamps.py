@@ -62,12 +62,16 @@ def parse_times(values: pl.Series, timezone: str = "UTC", *, dates_only: bool = 
 
 
 def _by_magnitude(values: pl.Series) -> pl.Series:
-    """Seconds below 4.1e9, milliseconds below 4.1e12, microseconds below 4.1e15, nanoseconds above."""
-    size, few = pl.col("v").abs(), _SECONDS_BELOW
+    """Seconds below 4.1e9, milliseconds below 4.1e12, microseconds from 1e14, nanoseconds from 1e17.
+
+    Between these lie milliseconds after 2099 or microseconds before 1973, and what takes one for the other is worse
+    than null.
+    """
+    v, size = pl.col("v"), pl.col("v").abs()
     scaled = (
-        pl.when(size < _NO_TIME_BELOW).then(None).when(size < few).then(pl.col("v") * 1000)
-        .when(size < few * 1e3).then(pl.col("v")).when(size < few * 1e6).then(pl.col("v") / 1000)
-        .otherwise(pl.col("v") / 1e6)
+        pl.when(size < _NO_TIME_BELOW).then(None).when(size < _SECONDS_BELOW).then(v * 1000)
+        .when(size < _SECONDS_BELOW * 1e3).then(v).when(size < 1e14).then(None)
+        .when(size < _SECONDS_BELOW * 1e6).then(v / 1000).when(size < 1e17).then(None).otherwise(v / 1e6)
     )  # fmt: skip
     return pl.DataFrame({"v": values}).select(scaled.fill_nan(None).round().cast(pl.Int64, strict=False)).to_series()
 

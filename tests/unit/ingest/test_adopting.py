@@ -162,6 +162,21 @@ def test_a_key_that_is_none_is_one_line(workspace: Workspace, tmp_path: Path, co
         adopt(workspace, parquet(tmp_path / "x.parquet", table))
 
 
+def test_ragged_lines_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """A line that lacks a field would have a null feature, or a shifted one."""
+    lines = long_table().write_csv().splitlines()
+    lines[4] = lines[4].rpartition(",")[0]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="1 lines have a wrong number of fields, the first is line 5"):
+        adopt(workspace, tmp_path / "x.csv")
+
+
+def test_a_timestamp_comes_before_a_date(workspace: Workspace, tmp_path: Path) -> None:
+    table = long_table().select(pl.lit("2024-01-01").alias("date"), pl.all())
+    found = adopt(workspace, parquet(tmp_path / "x.parquet", table))
+    assert (found.rows, found.dropped) == (20, ("date",))
+
+
 def test_keys_in_other_writings(workspace: Workspace, tmp_path: Path) -> None:
     table = long_table().with_columns(period=pl.lit("60"), symbol=pl.col("symbol").str.replace("USDT", "/USDT"))
     adopt(workspace, parquet(tmp_path / "x.parquet", table))
@@ -175,6 +190,13 @@ def test_what_looks_ahead_under_another_name_is_left_out(workspace: Workspace, t
     assert found.dropped == ("future_close", "open_time", "day")
     assert {"rsi_14", "lag"} <= set(table_of(workspace, "fused").columns)
     assert found.features == 2
+
+
+def test_bars_that_are_not_complete_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    """T1."""
+    table = long_table().with_columns(timestamp=pl.col("timestamp") + 60 * 365 * DAY)
+    with pytest.raises(DataError, match="10 rows stand for bars that are not complete yet, the first BTCUSDT 1h 20"):
+        adopt(workspace, parquet(tmp_path / "x.parquet", table))
 
 
 def test_rows_of_another_period_are_refused(workspace: Workspace, tmp_path: Path) -> None:

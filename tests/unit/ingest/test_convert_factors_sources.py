@@ -216,6 +216,16 @@ def test_a_source_that_breaks_its_contract_is_named(workspace: Workspace, frame:
     assert not workspace.reports.exists()
 
 
+def test_a_source_s_other_market_is_not_spliced_to_the_first(workspace: Workspace) -> None:
+    """T7: a synthetic market of another seed has nothing to do with the stored one."""
+    fetch(workspace, source_of(SourceFrame("SYN", "1h", bars(30))))
+    other = bars(40).with_columns(pl.col("open", "high", "low", "close") * 2)
+    with pytest.raises(DataError, match="source mine, SYN 1h: 29 of the 29 times") as caught:
+        fetch(workspace, source_of(SourceFrame("SYN", "1h", other)))
+    assert "tftctl data fetch mine --prefer new" in caught.value.hint
+    assert stored(workspace, "SYN").height == 30
+
+
 def test_a_source_that_fails_or_gives_nothing(workspace: Workspace) -> None:
     frame = SourceFrame("BTCUSDT", "1h", bars())
     with pytest.raises(PluginError, match="mine failed: ValueError: no network"):

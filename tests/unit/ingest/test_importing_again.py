@@ -170,7 +170,7 @@ def test_a_file_that_contradicts_most_stored_bars_does_not_continue_them(workspa
     other = write_lines(tmp_path / "b" / NAME, bar_lines(60, price=50))
     before = version(workspace)
     found = run_import(workspace, other)
-    assert "39 of its 39 bars" in str(found.files[0].error)
+    assert "39 of the 39 times that it shares with BTCUSDT differ" in str(found.files[0].error)
     assert found.files[0].reasons == {"differs from the stored bar": 39, "whole file refused": 21}
     assert version(workspace) == before
     assert run_import(workspace, other, prefer="old").rows_accepted == 21

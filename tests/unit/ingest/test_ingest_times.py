@@ -139,7 +139,9 @@ def test_a_year_of_dates_round_trips(form: str) -> None:
     assert parsed(*(day.strftime(form) for day in days)) == [ms(day) for day in days]
 
 
-@pytest.mark.parametrize("text", ["0", "19730", "45292", "1", "01/31/24", "24-01-31", "1/2/1"])
+@pytest.mark.parametrize(
+    "text", ["0", "19730", "45292", "1", "4133980800000", "4133980800000000", "01/31/24", "24-01-31", "1/2/1"]
+)
 def test_counts_day_numbers_and_short_years_are_no_times(text: str) -> None:
     """45292 is a spreadsheet's 2024-01-01, not half past twelve in 1970; 24-01-31 is not in the year 24."""
     assert parsed(text, "2024-01-31") == [None, ms(dt.datetime(2024, 1, 31, tzinfo=UTC))]

@@ -108,6 +108,22 @@ def test_corrections_conflicts_and_new_values(workspace: Workspace, tmp_path: Pa
     assert series(workspace, "m2", "1mo")["value"].to_list() == [1, 9, 33, 4]
 
 
+def test_a_series_on_another_base_is_not_continued(workspace: Workspace, tmp_path: Path) -> None:
+    """T7: an index of 2017 = 100 does not go on as one of 2020 = 100."""
+
+    def years(path: Path, factor: float, count: int) -> Path:
+        lines = [f"{1990 + i // 12}-{i % 12 + 1:02}-01,{(100 + i) * factor}" for i in range(count)]
+        return write_lines(path, lines, "date,value")
+
+    run_macro(workspace, years(tmp_path / "a" / "cpi.csv", 1, 30))
+    again = years(tmp_path / "b" / "cpi.csv", 0.5, 32)
+    with pytest.raises(DataError, match="29 of the 29 times that it shares with cpi differ") as caught:
+        run_macro(workspace, again)
+    assert "--prefer new" in caught.value.hint
+    run_macro(workspace, again, prefer="new")
+    assert series(workspace, "cpi", "1mo")["value"].to_list() == [(100 + i) * 0.5 for i in range(32)]
+
+
 @pytest.mark.parametrize("frequency", ["1d", "1w", "1q", "1bd"])
 def test_a_wrong_frequency_is_refused(workspace: Workspace, tmp_path: Path, frequency: str) -> None:
     path = monthly(tmp_path / "m2.csv", *"123456")
