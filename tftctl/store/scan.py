@@ -13,7 +13,8 @@ from tftctl.store.frames import SORT_KEY, polars_schema
 from tftctl.store.manifest import Segment, Table
 from tftctl.store.storage import Storage
 
-_SEQUENCE, _DELETED = "_sequence", "_deleted"
+_SEQUENCE = "_sequence"
+DELETED = "_deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,21 @@ def scan_segments(
     storage: Storage, segments: Iterable[Segment], columns: Mapping[str, str], within: Range = EVERYTHING
 ) -> pl.LazyFrame:
     """Rows of one period's segments, sorted by (symbol, timestamp), with `columns`; one that a file lacks is null."""
-    schema = polars_schema(columns)
     chosen = [item for item in segments if within.may_hold(item)]
-    base = _read(storage, (item for item in chosen if item.kind == "base"), schema, within)
-    changes = [_change(storage, item, schema, within) for item in chosen if item.kind != "base"]
+    base = _read(storage, (item for item in chosen if item.kind == "base"), polars_schema(columns), within)
+    changes = [item for item in chosen if item.kind != "base"]
+    return _merge(base, latest_changes(storage, changes, columns, within)) if changes else base
+
+
+def latest_changes(
+    storage: Storage, changes: Iterable[Segment], columns: Mapping[str, str], within: Range = EVERYTHING
+) -> pl.LazyFrame:
+    """The last change of each key: the highest sequence wins (P4). Sorted, with a column more: is the row deleted?"""
+    schema = polars_schema(columns)
+    every = [_change(storage, item, schema, within) for item in changes]
     # the empty frame gives tombstones, which hold keys only, the other columns
-    return _merge(base, pl.concat([pl.LazyFrame(schema=schema), *changes], how="diagonal")) if changes else base
+    rows = pl.concat([pl.LazyFrame(schema=schema), *every], how="diagonal").sort(*SORT_KEY, _SEQUENCE)
+    return rows.unique(subset=SORT_KEY, keep="last", maintain_order=True).drop(_SEQUENCE)
 
 
 def rows_at(
@@ -130,13 +140,11 @@ def _change(storage: Storage, segment: Segment, schema: dict[str, pl.DataType], 
     deleted = segment.kind == "tombstone"
     own = {name: schema[name] for name in KEY_COLUMNS} if deleted else schema
     return _read(storage, [segment], own, within).with_columns(
-        pl.lit(segment.sequence, pl.Int64).alias(_SEQUENCE), pl.lit(deleted).alias(_DELETED)
+        pl.lit(segment.sequence, pl.Int64).alias(_SEQUENCE), pl.lit(deleted).alias(DELETED)
     )
 
 
-def _merge(base: pl.LazyFrame, changes: pl.LazyFrame) -> pl.LazyFrame:
-    """The highest sequence of each key wins (P4). Both sides are sorted already, so merging them holds neither."""
-    latest = changes.sort(*SORT_KEY, _SEQUENCE).unique(subset=SORT_KEY, keep="last", maintain_order=True)
+def _merge(base: pl.LazyFrame, latest: pl.LazyFrame) -> pl.LazyFrame:
+    """Changes over base rows. Both sides are sorted already, so merging them holds neither."""
     untouched = base.join(latest.select(SORT_KEY), on=SORT_KEY, how="anti", maintain_order="left")
-    fresh = latest.filter(~pl.col(_DELETED)).drop(_SEQUENCE, _DELETED)
-    return untouched.merge_sorted(fresh, key=SORT_KEY)
+    return untouched.merge_sorted(latest.filter(~pl.col(DELETED)).drop(DELETED), key=SORT_KEY)

@@ -14,7 +14,7 @@ from tftctl.core.errors import StoreError
 from tftctl.core.times import iso, now_ms
 from tftctl.store.adoption import check_columns, check_place, check_runs
 from tftctl.store.changes import Change, putting, removing
-from tftctl.store.compaction import compact, is_due, untouched
+from tftctl.store.compaction import compact, fold, is_crowded, is_due, untouched
 from tftctl.store.frames import SORT_KEY, check_sorted, column_types, conform, match
 from tftctl.store.layout import manifest_name
 from tftctl.store.manifest import Manifest, Segment, Table, encode
@@ -190,12 +190,16 @@ class Transaction:
     def _compact(self) -> None:
         for name, entry in list(self._tables.items()):
             for period in entry.periods:
-                if is_due(self._tables[name], period):
-                    self._compact_part(name, period)
+                if is_due(entry, period):
+                    self._keep(name, period, [], compact(self.storage, name, entry, period))
+                elif is_crowded(entry, period):
+                    base = [segment for segment in entry.of(period) if segment.kind == "base"]
+                    self._keep(name, period, base, fold(self.storage, name, entry, period))
 
-    def _compact_part(self, name: str, period: str) -> None:
+    def _keep(self, name: str, period: str, old: list[Segment], new: Iterable[Segment]) -> None:
+        """Let other files hold the same rows."""
         entry = self._tables[name]
-        segments = [self._note(segment) for segment in compact(self.storage, name, entry, period)]
+        segments = [*old, *(self._note(segment) for segment in new)]
         self._tables[name] = entry.with_part(period, entry.parts[period], segments)
 
     def _put(self, place: Place, columns: Mapping[str, str], segments: list[Segment]) -> int:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from store_tables import bars, seen, visible_files, write
 
 from tftctl.core.errors import StoreError
-from tftctl.store import Store, segments, writer
+from tftctl.store import Store, compaction, segments, writer
 from tftctl.store.manifest import decode
+from tftctl.store.verify import verify
 
 
 def test_empty_store_is_snapshot_zero_and_reading_it_makes_nothing(store: Store) -> None:
@@ -167,8 +169,9 @@ def test_compaction_keeps_rows_and_data_version(store: Store) -> None:
             versions.append(snapshot.data_version("bars"))
             kinds.append([segment.kind for segment in snapshot.manifest.tables["bars"].segments])
     assert len(set(versions)) == 12
-    assert kinds[9] == ["base"] + ["delta"] * 10
-    assert kinds[10] == ["base"]
+    assert kinds[7] == ["base"] + ["delta"] * 8
+    assert kinds[8] == kinds[9][:2] == ["base", "delta"]  # folded: nine changes are many files
+    assert kinds[10] == ["base"]  # and eleven rows more than a tenth
     assert len(seen(store)) == 112
     other = Store(store.root.parent / "other")
     write(other, bars(seen(store)))
@@ -176,9 +179,57 @@ def test_compaction_keeps_rows_and_data_version(store: Store) -> None:
         assert snapshot.data_version("bars") == versions[-1]
 
 
-def test_compaction_refuses_rows_that_are_not_the_manifests(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tftctl.store import compaction
+def test_many_changes_are_folded_into_one_and_mean_the_same(store: Store) -> None:
+    """The newest change of a key wins after folding, too, be it a row or a deletion, and the base stays as it is."""
+    write(store, bars((symbol, t, float(t)) for symbol in "AB" for t in range(500)))
+    model = {(symbol, t): float(t) for symbol in "AB" for t in range(500)}
+    for step in range(9):
+        with store.write("changes") as change:
+            if step % 3 == 2:
+                gone = [("A", step - 1), ("B", 900 + step - 1), ("A", 100 + step)]
+                change.delete("bars", "1h", bars((*key, None) for key in gone))
+                model = {key: value for key, value in model.items() if key not in gone}
+            else:
+                rows = {("A", step): -1.0, ("A", 100 + step - 1): -2.0, ("B", 900 + step): float(step), ("A", 5): step}
+                change.upsert("bars", "1h", bars((*key, float(value)) for key, value in rows.items()))
+                model.update({key: float(value) for key, value in rows.items()})
+            change.commit()
+        assert seen(store) == [(*key, model[key]) for key in sorted(model)]
+    with store.read() as snapshot:
+        files = snapshot.manifest.tables["bars"].segments
+        assert [item.kind for item in files] == ["base", "delta", "tombstone"]
+        version, base = snapshot.data_version("bars"), files[0]
+    assert verify(store).problems == ()
+    with store.read(1) as first:
+        assert first.manifest.tables["bars"].segments[0] == base
+    other = Store(store.root.parent / "other")
+    write(other, _frame(model))
+    with other.read() as snapshot:
+        assert snapshot.data_version("bars") == version
 
+
+def test_folding_refuses_to_change_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store, bars(("A", t, float(t)) for t in range(200)))
+    for step in range(8):
+        with store.write("append") as change:
+            change.upsert("bars", "1h", bars([("A", 200 + step, 0.5)]))
+            change.commit()
+    honest, calls = compaction.latest_changes, []
+
+    def first_time_wrong(*args: Any) -> pl.LazyFrame:
+        calls.append(args)
+        return honest(*args).with_columns(close=pl.lit(0.0)) if len(calls) == 1 else honest(*args)
+
+    monkeypatch.setattr(compaction, "latest_changes", first_time_wrong)
+    before = visible_files(store.root)
+    with store.write("append") as change, pytest.raises(StoreError, match="folding its changes would change its rows"):
+        change.upsert("bars", "1h", bars([("A", 300, 0.5)]))
+        change.commit()
+    assert visible_files(store.root) == before
+    assert len(seen(store)) == 208
+
+
+def test_compaction_refuses_rows_that_are_not_the_manifests(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write(store, bars(("A", t, float(t)) for t in range(10)))
     honest = compaction.scan_segments
     monkeypatch.setattr(compaction, "scan_segments", lambda *args: honest(*args).with_columns(close=pl.lit(0.0)))
@@ -328,6 +379,7 @@ def _check_history(store: Store, steps: list[tuple[str, object]]) -> None:
     write(store, _frame(model))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Store, "refresh_catalog", lambda self: True)
+        patched.setattr(compaction, "MOST_CHANGES", 2)
         change_context = store.write("history")
         change = change_context.__enter__()
         for kind, argument in [*steps, ("commit", None)]:
