@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from tftctl.core.frequencies import lag_ms
 from tftctl.core.periods import sort_periods
 from tftctl.core.times import iso
 from tftctl.data.origins import Origins, find_origins
-from tftctl.data.panel import Group, Panel, load_panel
+from tftctl.data.panel import Group, Panel, add_features, keep_groups, load_rows
 from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels
 from tftctl.data.spec import DataSpec, GroupSpec, InputSpec, TargetSpec
 from tftctl.data.splits import SPLITS, Cuts, Split, assign, choice_end, cuts_by_days, cuts_by_ratio
@@ -28,7 +26,7 @@ from tftctl.data.windows import WindowSource, window_source
 from tftctl.features.definitions import IndicatorInstance, resolve_indicators
 from tftctl.features.engine import known_columns
 from tftctl.plugins import Registry
-from tftctl.store import Snapshot, cache_dir
+from tftctl.store import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +59,20 @@ def prepare_training(
     left out by name, or are an error (`unseen`). Raises DataError for a target without training labels, and when
     no group is as long as one window.
     """
-    panel = _load(store, snapshot, inputs, targets, config.periods, config.symbols)
-    cuts = _cuts(panel, config)
-    chosen_until = choice_end(panel.available_at, cuts)
+    rows = load_rows(snapshot, [target.name for target in targets], config.periods, config.symbols)
+    cuts = _cuts(rows, config)
+    chosen_until = choice_end(rows.available_at, cuts)
     known = known_instances(snapshot, inputs, registry)
 
     def windows(panel: Panel) -> Prepared:
         return gather(panel, _fit(panel, snapshot, config, inputs, targets, cuts, chosen_until), known)
 
-    require_labels(panel, _train_rows(panel, cuts), cuts)
-    short = short_groups(panel, targets, _train_rows(panel, cuts))
-    prepared = windows(keep_groups(panel, others(panel, short, config.unseen)))
+    require_labels(rows, _train_rows(rows, cuts), cuts)
+    short = short_groups(rows, targets, _train_rows(rows, cuts))
+    panel = keep_groups(rows, others(rows, short, config.unseen))
+    panel = add_features(panel, snapshot, [item.name for item in inputs], store)
+    prepared = windows(panel)
     _require_windows(prepared)
-    panel = prepared.panel
     unseen = unseen_groups(panel, prepared.splits["train"], config.categories.get("symbol", []))
     if unseen:
         prepared = windows(keep_groups(panel, others(panel, unseen, config.unseen)))
@@ -81,11 +80,13 @@ def prepare_training(
     return replace(prepared, left_out=(*notes, *prepared.left_out))
 
 
-def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, config: ModelConfig, registry: Registry) -> Prepared:
-    """The windows of a trained network, with the statistics of its training and from the same cached matrix."""
-    panel = _load(store, snapshot, spec.inputs, spec.targets, config.periods, config.symbols)
+def prepare_again(store: Path, snapshot: Snapshot, spec: DataSpec, registry: Registry) -> Prepared:
+    """The windows of a trained network, with the statistics of its training."""
+    symbols = sorted({group.symbol for group in spec.groups})  # spec.symbols also names those without rows
+    rows = load_rows(snapshot, [target.name for target in spec.targets], spec.periods, symbols)
     known = {(group.symbol, group.period) for group in spec.groups}
-    panel = keep_groups(panel, [group for group in panel.groups if (group.symbol, group.period) in known])
+    panel = keep_groups(rows, [group for group in rows.groups if (group.symbol, group.period) in known])
+    panel = add_features(panel, snapshot, [item.name for item in spec.inputs], store)
     return gather(panel, spec, known_instances(snapshot, spec.inputs, registry))
 
 
@@ -101,53 +102,20 @@ def gather(panel: Panel, spec: DataSpec, known: Sequence[IndicatorInstance]) -> 
     return Prepared(spec, panel, source, splits, choosing, tuple(_left_out(panel, origins, labelled, split)))
 
 
-def keep_groups(panel: Panel, kept: Sequence[Group]) -> Panel:
-    """The panel of some of its groups."""
-    if len(kept) == len(panel.groups):
-        return panel
-    rows = np.concatenate([np.arange(group.start, group.stop) for group in kept])
-    sizes = [group.stop - group.start for group in kept]
-    stops = np.cumsum(sizes)
-    groups = tuple(
-        Group(group.symbol, group.period, int(stop - size), int(stop))
-        for group, size, stop in zip(kept, sizes, stops, strict=True)
-    )
-    return Panel(
-        groups=groups,
-        columns=panel.columns,
-        targets=panel.targets,
-        features=panel.features[rows],
-        labels=panel.labels[rows],
-        label_end=panel.label_end[rows],
-        timestamp=panel.timestamp[rows],
-        available_at=panel.available_at[rows],
-        next_timestamp=panel.next_timestamp[rows],
-        segment=panel.segment[rows],
-        is_filled=panel.is_filled[rows],
-        group=np.repeat(np.arange(len(groups), dtype=np.int32), sizes),
-    )
-
-
 def known_instances(snapshot: Snapshot, inputs: Sequence[InputSpec], registry: Registry) -> list[IndicatorInstance]:
-    """The indicators that make the `known` inputs, with the parameters of the build."""
-    wanted = {item.name for item in inputs if item.role == "known"}
+    """The indicators that make the `known` inputs, with the parameters of the build.
+
+    Other indicators may be gone since, their columns are stored. Raises DataError where one of these is.
+    """
+    wanted = [item.name for item in inputs if item.role == "known"]
     entries = snapshot.meta("fused").get("config", {}).get("indicators", [])
-    instances = resolve_indicators([IndicatorEntry.model_validate(entry) for entry in entries], registry)
-    return [i for i in instances if i.record.known and wanted & {feature.column for feature in i.features}]
-
-
-def _load(
-    store: Path,
-    snapshot: Snapshot,
-    inputs: Sequence[InputSpec],
-    targets: Sequence[TargetSpec],
-    periods: Sequence[str] | None,
-    symbols: Sequence[str] | None,
-) -> Panel:
-    columns = [item.name for item in inputs]
-    key = hashlib.sha256(json.dumps([columns, periods, symbols]).encode()).hexdigest()[:16]
-    cache = cache_dir(store, snapshot.number, key)
-    return load_panel(snapshot, columns, [target.name for target in targets], periods, symbols, cache)
+    there = [e for e in map(IndicatorEntry.model_validate, entries) if e.name in registry.names("indicator")]
+    known = [i for i in resolve_indicators(there, registry) if i.record.known] if wanted else []
+    made = {feature.column for instance in known for feature in instance.features}
+    for name in wanted:
+        if name not in made:
+            raise DataError(f"no plugin makes {name!r} of the next bar any more", "see: tftctl plugins list")
+    return [i for i in known if set(wanted) & {feature.column for feature in i.features}]
 
 
 def _cuts(panel: Panel, config: ModelConfig) -> Cuts:

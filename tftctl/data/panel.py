@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import polars as pl
 from tftctl.core.errors import DataError, StoreError, choices
 from tftctl.core.names import label_end_column
 from tftctl.core.times import iso
-from tftctl.store import Snapshot
+from tftctl.store import Snapshot, cache_dir
 
 Instants = npt.NDArray[np.int64]
 NO_LABEL_END = -1
+_PER_ROW = (
+    "features", "labels", "label_end", "timestamp", "available_at", "next_timestamp", "segment", "is_filled",
+)  # fmt: skip
 _ROW = ("timestamp", "available_at", "next_timestamp", "segment", "bar_index", "is_filled")
 
 
@@ -75,19 +80,12 @@ class Panel:
         return index - np.maximum.accumulate(np.where(new, index, 0))
 
 
-def load_panel(
-    snapshot: Snapshot,
-    columns: Sequence[str],
-    targets: Sequence[str],
-    periods: Sequence[str] | None,
-    symbols: Sequence[str] | None,
-    cache: Path,
+def load_rows(
+    snapshot: Snapshot, targets: Sequence[str], periods: Sequence[str] | None, symbols: Sequence[str] | None
 ) -> Panel:
-    """Read groups of the fused and targets tables of a snapshot.
+    """Rows and labels of groups of the fused and targets tables of a snapshot, without any column yet.
 
-    The feature matrix is written once as `cache/features.npy` and memory-mapped from then on.
-    Raises DataError for unknown periods, symbols or targets, and where a stored feature or label is NaN or infinite
-    (S3), or too large for float32.
+    Raises DataError for unknown periods, symbols or targets, and where a stored label is NaN or infinite (S3).
     """
     if not snapshot.has("fused"):
         raise DataError("there is no fused table yet", "make it: tftctl features build")
@@ -104,9 +102,9 @@ def load_panel(
     ends = [label_end_column(target) for target in targets]
     return Panel(
         groups=groups,
-        columns=tuple(columns),
+        columns=(),
         targets=tuple(targets),
-        features=_features(snapshot, groups, columns, cache),
+        features=np.empty((rows.height, 0), np.float32),
         labels=np.concatenate([_matrix(part, targets) for part in parts]),
         label_end=np.concatenate([_instants(part, ends) for part in parts]),
         timestamp=rows["timestamp"].to_numpy(),
@@ -123,7 +121,7 @@ def _chosen(snapshot: Snapshot, periods: Sequence[str] | None, symbols: Sequence
     for period in periods or ():
         if period not in there:
             raise DataError(f"the fused table has no period {period!r}", choices(period, there, "periods"))
-    wanted = list(periods) if periods else there
+    wanted = [period for period in there if periods is None or period in periods]
     by_period = {period: snapshot.symbols("fused", period) for period in wanted}
     known = {symbol for names in by_period.values() for symbol in names}
     for symbol in symbols or ():
@@ -153,21 +151,39 @@ def _read_labels(snapshot: Snapshot, symbol: str, period: str, targets: Sequence
     return pl.concat([rows, labels.select([*targets, *ends])], how="horizontal")
 
 
-def _features(
-    snapshot: Snapshot, groups: Sequence[Group], columns: Sequence[str], cache: Path
-) -> npt.NDArray[np.float32]:
-    """The raw feature matrix (N, F), float32, NaN where null, mapped from the cache."""
-    path = cache / "features.npy"
+def add_features(panel: Panel, snapshot: Snapshot, columns: Sequence[str], store: Path) -> Panel:
+    """The panel with the raw matrix of these columns, written once per store, snapshot, columns and groups.
+
+    It is memory-mapped from then on. Raises DataError where a value is NaN, infinite, or too large for float32 (S3).
+    """
+    groups = [(group.symbol, group.period) for group in panel.groups]
+    key = hashlib.sha256(json.dumps([list(columns), groups]).encode()).hexdigest()[:16]
+    path = cache_dir(store, snapshot.number, key) / "features.npy"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        staged = cache / f"features-{os.getpid()}.tmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_name(f"features-{os.getpid()}.tmp")
         try:
-            _write_matrix(staged, snapshot, groups, columns)
+            _write_matrix(staged, snapshot, panel.groups, columns)
             os.replace(staged, path)
         finally:
             staged.unlink(missing_ok=True)
     # copy-on-write, so that torch gets a writable view; nothing ever writes to it
-    return np.load(path, mmap_mode="c")
+    return replace(panel, columns=tuple(columns), features=np.load(path, mmap_mode="c"))
+
+
+def keep_groups(panel: Panel, kept: Sequence[Group]) -> Panel:
+    """The panel of some of its groups."""
+    if len(kept) == len(panel.groups):
+        return panel
+    rows = np.concatenate([np.arange(group.start, group.stop) for group in kept])
+    sizes = [group.stop - group.start for group in kept]
+    stops = np.cumsum(sizes)
+    groups = tuple(
+        Group(group.symbol, group.period, int(stop - size), int(stop))
+        for group, size, stop in zip(kept, sizes, stops, strict=True)
+    )
+    number = np.repeat(np.arange(len(groups), dtype=np.int32), sizes)
+    return replace(panel, groups=groups, group=number, **{name: getattr(panel, name)[rows] for name in _PER_ROW})
 
 
 def _write_matrix(path: Path, snapshot: Snapshot, groups: Sequence[Group], columns: Sequence[str]) -> None:

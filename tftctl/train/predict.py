@@ -23,9 +23,9 @@ BATCH = 512
 
 def prepare_split(store: Store, loaded: LoadedCheckpoint, registry: Registry) -> Prepared:
     """The windows of a checkpoint, from the snapshot that it was trained on."""
-    spec, config = loaded.content.spec, loaded.content.config
+    spec = loaded.content.spec
     with store.read(spec.snapshot) as snapshot:
-        return prepare_again(store.root, snapshot, spec, config, registry)
+        return prepare_again(store.root, snapshot, spec, registry)
 
 
 def predict_split(

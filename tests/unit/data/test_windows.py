@@ -12,17 +12,16 @@ import pytest
 import torch
 from training_world import DAY, ENCODER, HOUR, hand_panel, make_market, prepare, table
 
-from tftctl.core.config.loading import load_model_config
 from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.workspace import Workspace
 from tftctl.data import panel as panel_module
-from tftctl.data.assemble import Prepared, gather, keep_groups, known_instances, prepare_again
+from tftctl.data.assemble import Prepared, gather, known_instances, prepare_again
 from tftctl.data.inputs import allowed_columns, choose_inputs, read_allowlist
 from tftctl.data.loaders import ordered_loader, train_loader
 from tftctl.data.origins import find_origins
-from tftctl.data.panel import Panel, load_panel
+from tftctl.data.panel import Panel, add_features, keep_groups, load_rows
 from tftctl.data.windows import WindowSource, window_source
-from tftctl.plugins import load_registry
+from tftctl.plugins import Registry, load_registry
 from tftctl.store import Store
 
 GARBAGE = 7.7e7
@@ -185,7 +184,8 @@ def test_the_newest_bar_is_an_origin_and_has_the_sample_it_will_always_have(
     with Store(tmp_path / "store").read() as snapshot:
         columns = [item.name for item in spec.inputs]
         targets = [target.name for target in spec.targets]
-        short = load_panel(snapshot, columns, targets, spec.periods, spec.symbols, tmp_path / "cache")
+        short = load_rows(snapshot, targets, spec.periods, spec.symbols)
+        short = add_features(short, snapshot, columns, tmp_path / "store")
         known = known_instances(snapshot, spec.inputs, load_registry(market))
     again = gather(short, spec, known)
     newest = np.array([group.stop - 1 for group in short.groups])
@@ -353,12 +353,32 @@ def test_a_disk_that_fills_up_leaves_no_part_of_the_matrix(
     assert np.array_equal(again.panel.features, prepare(market).panel.features, equal_nan=True)
 
 
+def test_an_indicator_that_is_gone_is_missed_only_where_it_has_to_compute(
+    market: Workspace, prepared: Prepared
+) -> None:
+    """DESIGN 5: stored columns need no plugin; the known columns of the next bar are computed."""
+    registry = load_registry(market)
+    indicators = registry.provided["indicator"]
+
+    def without(name: str) -> Registry:
+        left = {key: found for key, found in indicators.items() if key != name}
+        return dataclasses.replace(registry, provided={**registry.provided, "indicator": left})
+
+    with Store(market.store).read(prepared.spec.snapshot) as snapshot:
+        for name in ("rsi", "nothing"):
+            found = known_instances(snapshot, prepared.spec.inputs, without(name))
+            assert [instance.record.name for instance in found] == ["day_clock", "week_clock"]
+        with pytest.raises(DataError, match="no plugin makes 'weekday_sin' of the next bar"):
+            known_instances(snapshot, prepared.spec.inputs, without("week_clock"))
+
+
 def test_evaluation_reads_the_matrix_that_the_training_wrote(market: Workspace, prepared: Prepared) -> None:
-    """One cache per columns and groups asked for, also where groups were left out."""
-    config = load_model_config(market)
+    """One cache per columns and groups, mapped and not copied, also where groups were left out by name."""
+    assert isinstance(prepared.panel.features, np.memmap)
+    assert len(prepared.panel.groups) == 6
     with Store(market.store).read(prepared.spec.snapshot) as snapshot:
         before = sorted(market.store.rglob("features.npy"))
-        again = prepare_again(market.store, snapshot, prepared.spec, config, load_registry(market))
+        again = prepare_again(market.store, snapshot, prepared.spec, load_registry(market))
     assert sorted(market.store.rglob("features.npy")) == before
     for name, origins in prepared.splits.items():
         assert np.array_equal(again.splits[name], origins)

@@ -222,7 +222,7 @@ def test_val_loss_knows_neither_uncertainty_nor_weights(registry: Registry) -> N
     dressed.log_vars.data = torch.tensor([3.0, -4.0])
     for got, want in zip(dressed.sums(raw, labels), plain, strict=True):
         assert torch.equal(got, want)
-    by_hand = sum(bce(float(x), float(y)) for x, y in zip(raw[0][:, 0], labels[:, 0], strict=True))
+    by_hand = sum(bce(float(x), float(y)) for x, y in zip(raw[0][:, 0].detach(), labels[:, 0], strict=True))
     assert float(plain[0][0].detach()) == pytest.approx(by_hand, rel=1e-5)
 
 
@@ -259,7 +259,7 @@ def test_val_loss_does_not_depend_on_the_batches(registry: Registry, sizes: list
     logged = validated(registry, list(torch.arange(300).split(sizes)), sigma=float(len(sizes) % 5))
     raw, labels, _ = batch(300, 3, seed=4)
     kept = torch.arange(300) % 7 >= 3
-    first = np.mean([bce(float(x), float(y)) for x, y in zip(raw[0][:, 0], labels[:, 0], strict=True)])
+    first = np.mean([bce(float(x), float(y)) for x, y in zip(raw[0][:, 0].detach(), labels[:, 0], strict=True)])
     second = float(((raw[1][kept, 0] - labels[kept, 1]) ** 2).mean())
     assert logged["val_target_b_loss"] == pytest.approx(first, rel=1e-5)
     assert logged["val_target_r_loss"] == pytest.approx(second, rel=1e-5)
