@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from tftctl.train.losses import choose_targets
 HOUR = 3_600_000
 DAY = 24 * HOUR
 ENCODER = 24
+STEPS = 12
 TARGETS = ("target_binarytrend", "target_logreturn", "target_max_drawdown")
 FEATURES = """\
 periods: [1h, 4h, 1d]
@@ -150,16 +152,44 @@ def tftctl(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess
 
 
 def started(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
-    """The command line as a process that runs on, its stderr to be read."""
+    """The command line as a process that runs on, its stderr to be read; Ctrl-C reaches it also in the background."""
     command = [sys.executable, "-m", "tftctl", "-w", str(workspace.root), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def document(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:
     """The JSON document of a finished process with this exit code."""
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout)
+
+
+def said_of(trained: Workspace) -> dict[str, Any]:
+    """What the training printed on both streams."""
+    return json.loads((trained.root / "train.json").read_text())
+
+
+def epochs_of(workspace: Workspace, run: str) -> list[dict[str, Any]]:
+    """Rows of metrics.jsonl."""
+    lines = (workspace.runs / run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def linked(trained: Workspace, root: Path) -> Workspace:
+    """The same store and configuration without runs."""
+    for entry in ("configs", "store", "tftctl.toml"):
+        (root / entry).symlink_to(trained.root / entry)
+    return Workspace(root)
+
+
+def quiet(_: str) -> None:
+    """Says nothing."""
 
 
 def hand_panel(

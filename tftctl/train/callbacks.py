@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.progress import Report
@@ -28,8 +28,11 @@ class ContentCheckpoint(Callback):
         checkpoint[KEY] = self._text
 
 
-class EpochLog(Callback):
-    """Appends one object per epoch to `metrics.jsonl` and says one line."""
+class EpochLog(Checkpoint):
+    """Appends one object per epoch to `metrics.jsonl` and says one line, once the epoch's checkpoint is written.
+
+    Lightning calls `Checkpoint` callbacks after all others and in their order, so this one stands behind the keeper.
+    """
 
     def __init__(self, run: Run, say: Callable[[str], None]) -> None:
         self._run = run
