@@ -279,3 +279,37 @@ def test_the_plan_says_what_would_be_made_and_why(tmp_path: Path) -> None:
         a for a in plan_features(store, more, load_registry()).actions if (a.table, a.period) == ("features", "1d")
     )
     assert (added.columns, added.why, added.groups) == (["adx", "plus_di", "minus_di"], "added", 3)
+
+
+# finite memories only, and nothing that sees other symbols
+SHORT: dict[str, Any] = {
+    "indicators": ["log_return", {"name": "sma", "period": 7}],
+    "normalise": {},
+    "context_features": ["log_return"],
+}
+
+
+def assert_follows(folder: Path, change: Callable[[Market], Market]) -> None:
+    """A build after the change equals a fresh one."""
+    store, bars = Store(folder), market()
+    write(store, bars)
+    make(store, **SHORT)
+    bars = change(bars)
+    write(store, bars)
+    make(store, **SHORT)
+    assert_equals_fresh(store, bars, **SHORT)
+
+
+def test_filled_rows_at_the_end_of_what_a_bar_touches(tmp_path: Path) -> None:
+    """F8: they are available with the real bar after them, which is not touched itself."""
+
+    def corrected_before_a_hole(bars: Market) -> Market:
+        higher = pl.when(pl.col("timestamp") == START + 694 * 3_600_000).then(pl.col("close", "high") * 1.2)
+        return {**bars, ("AAA", "1h"): bars["AAA", "1h"].with_columns(higher.otherwise(pl.col("close", "high")))}
+
+    assert_follows(tmp_path, corrected_before_a_hole)
+
+
+def test_a_symbol_that_loses_a_context_period(tmp_path: Path) -> None:
+    """F8: its faster rows lose the columns and the age."""
+    assert_follows(tmp_path, lambda bars: {key: frame for key, frame in bars.items() if key != ("BBB", "4h")})

@@ -49,7 +49,8 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class PeriodPlan:
-    """The work of one period. `affected` by symbol; a symbol that is `fresh` had no rows at all.
+    """The work of one period. `affected` by symbol; a symbol that is `fresh` had no rows at all, one that is `gone`
+    has rows but no bars any more.
 
     From `cross_since_ms` on cross-sections are made again for all symbols; None where they stand.
     """
@@ -61,6 +62,7 @@ class PeriodPlan:
     fresh: frozenset[str] = frozenset()
     macro_changed: bool = False
     cross_since_ms: int | None = None
+    gone: frozenset[str] = frozenset()
 
     def mode(self, table: str) -> Mode:
         """How a table is brought up to date."""
@@ -100,7 +102,10 @@ def _examine(snapshot: Snapshot, layout: Layout, period: str, symbol: str) -> Af
     if change is None:
         return None
     start, stop = feature_rows(layout.recipe, prepared, change)
+    # filled bars before `stop` are available with the real bar after it, and are touched like the others
+    touched = prepared["available_at"][:stop].max() if stop else None
     after = prepared.slice(stop).filter(~pl.col("is_filled"))["available_at"]
+    after = after if touched is None else after.filter(after > touched)
     return Affected(
         change=change,
         features=(start, stop),
@@ -130,7 +135,8 @@ def _plan_own(snapshot: Snapshot, layout: Layout, period: str, examine: Examine)
         for table in ("features", "targets")
     }
     cross_since = _cross_since(layout, tables["features"], affected, bool(fresh))
-    return PeriodPlan(period, tuple(symbols), tables, affected, fresh, cross_since_ms=cross_since)
+    gone = frozenset(stored - set(symbols))
+    return PeriodPlan(period, tuple(symbols), tables, affected, fresh, cross_since_ms=cross_since, gone=gone)
 
 
 def _cross_since(layout: Layout, features: TablePlan, affected: Mapping[str, Affected], fresh: bool) -> int | None:
@@ -149,7 +155,7 @@ def _with_fused(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPl
     joined = snapshot.meta("fused").get("macro", {}).get(period, {}) if snapshot.has("fused") else {}
     macro_changed = any(joined.get(name) != version for name, version in layout.macro_versions.items())
     # a context period that is new to a symbol gives columns to rows of any age
-    several = plan.mode("features") == "rewrite" or any(source.fresh - plan.fresh for source in sources)
+    several = plan.mode("features") == "rewrite" or any(source.gone or source.fresh - plan.fresh for source in sources)
     several = several or (_has(snapshot, "fused", period) and snapshot.meta("fused").get("origin") != "built")
     marks = layout.marks["fused"][period]
     fused = _table_plan(snapshot, "fused", period, marks, some or macro_changed, several)
