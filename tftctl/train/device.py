@@ -9,6 +9,11 @@ from typing import Literal
 import torch
 
 from tftctl.core.errors import ConfigError, UsageError
+from tftctl.model.network import NetworkShape
+
+# floats of one intermediate tensor (origins, steps, inputs, hidden_size): what a CPU's caches hold; 1 GB on a GPU
+_CPU_FLOATS, _GPU_FLOATS = 3_000_000, 250_000_000
+_FEWEST, _MOST = 16, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,12 @@ def choose_device(accelerator: str, precision: str) -> Device:
         name = platform.processor() or platform.machine()
         return Device("cpu", "32-true", name, torch.get_num_threads())
     return Device("cuda", _cuda_precision(precision), torch.cuda.get_device_name(), torch.get_num_threads())
+
+
+def looking_batch(shape: NetworkShape, cuda: bool) -> int:
+    """Origins per forward pass where nothing is learned: fast on this device, and no larger for a larger network."""
+    floats = shape.encoder_length * (len(shape.reals) + 1) * shape.hidden_size
+    return min(max((_GPU_FLOATS if cuda else _CPU_FLOATS) // floats, _FEWEST), _MOST)
 
 
 def _cuda_precision(precision: str) -> str:

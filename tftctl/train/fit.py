@@ -31,7 +31,7 @@ from tftctl.train.announce import announce
 from tftctl.train.callbacks import EpochLog, StepProgress, checkpoints
 from tftctl.train.checkpoint import CheckpointContent, network_shape
 from tftctl.train.composite import CompositeScore
-from tftctl.train.device import Device, choose_device
+from tftctl.train.device import Device, choose_device, looking_batch
 from tftctl.train.losses import HybridLoss, choose_targets, weigh
 from tftctl.train.module import ForecastModule, Scorer
 from tftctl.train.monitor import check_monitor
@@ -178,8 +178,9 @@ def _fit(
     say: Say,
     report: Report,
 ) -> None:
+    shape = network_shape(config, prepared.spec)
     with quiet_lightning():
-        network = ForecastNetwork(network_shape(config, prepared.spec))
+        network = ForecastNetwork(shape)
         module = ForecastModule(network, loss, config, plan.epochs * plan.steps, score)
         trainer = lightning.Trainer(
             accelerator=device.accelerator,
@@ -195,7 +196,8 @@ def _fit(
             enable_model_summary=False,
             deterministic="warn",
         )
-        validation = ordered_loader(prepared.source, torch.from_numpy(prepared.choosing), 512)
+        size = looking_batch(shape, device.accelerator == "cuda")
+        validation = ordered_loader(prepared.source, torch.from_numpy(prepared.choosing), size)
         _run(trainer, module, batches, validation, run, say)
 
 

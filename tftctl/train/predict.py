@@ -14,11 +14,10 @@ from tftctl.model.network import ForecastNetwork
 from tftctl.plugins import Registry
 from tftctl.store import Store
 from tftctl.train.checkpoint import LoadedCheckpoint, network_shape
+from tftctl.train.device import looking_batch
 from tftctl.train.losses import HybridLoss
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.scores import Forecasts
-
-BATCH = 512
 
 
 def prepare_split(store: Store, loaded: LoadedCheckpoint, registry: Registry) -> Prepared:
@@ -80,15 +79,16 @@ def forecasts_of(
 def _run(
     network: ForecastNetwork, loss: HybridLoss, prepared: Prepared, origins: npt.NDArray[np.int64], report: Report
 ) -> npt.NDArray[np.float32]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cuda = torch.cuda.is_available()
+    device, size = torch.device("cuda" if cuda else "cpu"), looking_batch(network.shape, cuda)
     network.eval().to(device)
     loss.to(device)
     found: list[torch.Tensor] = []
     with torch.inference_mode():
-        for batch in ordered_loader(prepared.source, torch.from_numpy(origins), BATCH):
+        for batch in ordered_loader(prepared.source, torch.from_numpy(origins), size):
             placed = {name: value.to(device) for name, value in batch.items()}
             found.append(loss.forecasts(network(placed), placed["period"]).cpu())
-            report("forecasts", min(len(found) * BATCH, origins.size), origins.size)
+            report("forecasts", min(len(found) * size, origins.size), origins.size)
     return torch.cat(found).numpy() if found else np.empty((0, len(prepared.spec.targets)), np.float32)
 
 

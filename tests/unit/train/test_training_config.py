@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.training import WeightsConfig
 from tftctl.core.errors import ConfigError, UsageError
+from tftctl.model.network import NetworkShape
 from tftctl.plugins import load_registry
-from tftctl.train.device import choose_device
+from tftctl.train.device import choose_device, looking_batch
 from tftctl.train.fit import best_row, plan_steps
 from tftctl.train.monitor import check_monitor
 
@@ -123,3 +124,20 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_made() -> None:
         choose_device("auto", "bf16-mixed")
     device = choose_device("auto", "auto")
     assert (device.accelerator, device.precision) == ("cpu", "32-true")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "reals", "hidden", "cpu", "gpu"),
+    [(24, 20, 8, 744, 1024), (48, 62, 16, 62, 1024), (96, 67, 256, 16, 149), (500, 300, 512, 16, 16)],
+)
+def test_a_larger_network_looks_at_fewer_windows_at_once(
+    encoder: int, reals: int, hidden: int, cpu: int, gpu: int
+) -> None:
+    """512 windows of the default network would take 3.4 GB for each intermediate tensor of the encoder."""
+    shape = NetworkShape(
+        reals=tuple(map(str, range(reals))), known=(), symbols=6, periods=3, static=("symbol",), varying=(),
+        outputs=(1,), encoder_length=encoder, hidden_size=hidden, hidden_continuous_size=8, lstm_layers=1,
+        dropout=0.1, attention_head_size=1,
+    )  # fmt: skip
+    assert looking_batch(shape, cuda=False) == cpu
+    assert looking_batch(shape, cuda=True) == gpu
