@@ -94,6 +94,29 @@ def needs_many(close: np.ndarray) -> np.ndarray:
     return over_three(close)
 
 
+def falls_silent(columns: Columns, params: Any) -> dict[str, np.ndarray]:
+    """Knows whether the next bar will be one without trades: less than one row in a hundred."""
+    change = over_three(columns["close"])
+    change[3:-1][columns["volume"][4:] == 0] += 1.0
+    return {"three_bars": change}
+
+
+def marked_outliers(close: np.ndarray) -> np.ndarray:
+    """Null where the next return is the largest of all: a leak by what is missing."""
+    change = over_three(close)
+    returns = np.diff(np.log(close))
+    change[:-1][(returns > 0.03) & ~np.isnan(change[:-1])] = np.nan
+    return change
+
+
+def backward_filled(close: np.ndarray) -> np.ndarray:
+    """The change where the price rose, and elsewhere the next one."""
+    change = pl.Series(np.where(np.diff(close, prepend=np.nan) > 0, over_three(close), np.nan))
+    filled = change.fill_nan(None).fill_null(strategy="backward").cast(pl.Float64).to_numpy(writable=True)
+    filled[:3] = np.nan
+    return filled
+
+
 class Counting:
     """Gives other numbers each time it is called."""
 
@@ -154,6 +177,16 @@ def from_open(columns: Columns, horizon: int) -> np.ndarray:
     return ahead(columns, horizon) + np.log(columns["close"] / columns["open"])
 
 
+def early_barrier(columns: Columns, horizon: int) -> np.ndarray:
+    """1 as soon as the price has risen by a fifth, also while the horizon is not complete (L1 forbids it)."""
+    close = columns["close"]
+    label = np.full(close.size, np.nan)
+    for t in range(close.size - 1):
+        hit = (close[t + 1 : t + 1 + horizon] > 1.2 * close[t]).any()
+        label[t] = 1.0 if hit else 0.0 if t + horizon < close.size else np.nan
+    return label
+
+
 def never_ahead(columns: Columns, horizon: int) -> np.ndarray:
     """Reads bar t alone."""
     label = np.log(columns["close"])
@@ -179,7 +212,7 @@ def loss(forward: Any, **changes: Any) -> Loss:
 
         class Planted(torch.nn.Module):
             def forward(self, raw: Any, target: Any, pos_weight: Any = None) -> Any:
-                return forward(raw, target)
+                return forward(raw, target, pos_weight) if changes.get("weighted") else forward(raw, target)
 
             def point(self, raw: Any) -> Any:
                 return changes.get("point", lambda values: values[:, 0])(raw)

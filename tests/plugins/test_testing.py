@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,28 @@ def squared(raw: Any, target: Any) -> Any:
     return (raw[:, 0] - target) ** 2
 
 
+class Growing:
+    """A loss that is larger each time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, raw: Any, target: Any) -> Any:
+        self.calls += 1
+        return squared(raw, target) * self.calls
+
+
+def cross_entropy(raw: Any, target: Any, weight: Any = None) -> Any:
+    from torch.nn.functional import logsigmoid
+
+    positive = target * logsigmoid(raw[:, 0])
+    return -((positive if weight is None else weight * positive) + (1 - target) * logsigmoid(-raw[:, 0]))
+
+
+def weighted_everywhere(raw: Any, target: Any, weight: Any) -> Any:
+    return cross_entropy(raw, target) * (1.0 if weight is None else weight)
+
+
 def naive_cross_entropy(raw: Any, target: Any) -> Any:
     share = raw[:, 0].sigmoid()
     return -(target * share.log() + (1 - target) * (1 - share).log())
@@ -58,6 +81,13 @@ def naive_cross_entropy(raw: Any, target: Any) -> Any:
         ("finite", planted.loss(naive_cross_entropy, kinds=("binary",))),
         ("finite", planted.loss(lambda raw, target: squared(raw, target).sqrt() + (0 * raw[:, 0]).sqrt())),
         ("rows", planted.loss(lambda raw, target: squared(raw, target) / squared(raw, target).sum())),
+        ("pure", planted.loss(lambda raw, target: squared(raw, target.mul_(0.5)))),
+        ("pure", planted.loss(lambda raw, target: squared(raw.mul_(0.5), target))),
+        ("pure", planted.loss(Growing())),
+        ("descent", planted.loss(lambda raw, target: -squared(raw, target))),
+        ("descent", planted.loss(lambda raw, target: (raw[:, 0] + target) ** 2)),
+        ("pos_weight", planted.loss(cross_entropy, kinds=("binary",))),
+        ("pos_weight", planted.loss(weighted_everywhere, kinds=("binary",), weighted=True)),
         ("factory", planted.loss(squared, factory="tftctl.builtins.nowhere:Nothing")),
         ("factory", planted.loss(squared, factory=lambda: squared)),
     ],
@@ -68,6 +98,7 @@ def test_loss_fault(check: str, record: Any) -> None:
 
 def test_sound_loss_passes() -> None:
     assert testing.check_loss(planted.loss(squared)) == []
+    assert testing.check_loss(planted.loss(cross_entropy, kinds=("binary",), weighted=True)) == []
 
 
 @pytest.mark.parametrize(
@@ -79,13 +110,14 @@ def test_sound_loss_passes() -> None:
         ("range", planted.metric(lambda scored: 2 * planted.hits(scored))),
         ("range", planted.metric(lambda scored: math.nan)),
         ("range", planted.metric(lambda scored: "good")),
+        ("range", planted.metric(lambda scored: float(np.corrcoef(scored.prediction, scored.truth)[0, 1]), lower=-1.0)),
         ("order", planted.metric(lambda scored: planted.hits(scored) if scored.prediction[0] < 0 else 1.0)),
         ("one_class", planted.metric(lambda scored: 1.0 / scored.truth.std())),
         ("factory", planted.metric(None, factory=lambda: 0.5)),
     ],
 )
 def test_metric_fault(check: str, record: Any) -> None:
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         assert check in checks_of(testing.check_metric(record))
 
 
@@ -126,6 +158,19 @@ def test_a_source_is_not_read_to_its_end() -> None:
         ("bars", planted.source(planted.daily(low=[0.5, 2.2, 2.5]))),
         ("bars", planted.source(planted.daily(close=[1.5, None, 3.5]))),
         ("bars", planted.source(planted.daily(volume=[1.0, -1.0, 1.0]))),
+        ("bars", planted.source(planted.daily(volume=[1.0, math.nan, 1.0]))),
+        ("bars", planted.source(planted.daily(timestamp=[0, 86_400, 172_800]))),  # seconds
+        ("bars", planted.source(planted.daily(timestamp=[5, 86_400_005, 172_800_005]))),
+        (
+            "bars",
+            planted.source(
+                planted.daily(timestamp=[2**42 // 86_400_000 * 86_400_000 + day * 86_400_000 for day in range(3)])
+            ),
+        ),  # the year 2109
+        ("bars", planted.source(planted.daily(tide=[0.1, math.inf, 0.3], extras={"tide": "free"}))),
+        ("columns", planted.source(planted.daily("btc/usdt"))),
+        ("columns", planted.source(replace(planted.daily(), calendar="NOWHERE"))),
+        ("columns", planted.source(replace(planted.daily(), basis="adjusted"))),  # type: ignore[arg-type]
     ],
 )
 def test_source_fault(check: str, record: Any) -> None:
@@ -139,6 +184,12 @@ def test_commands() -> None:
     assert checks_of(testing.check_command("Not Silent", silent)) == {"record"}
     assert checks_of(testing.check_command("silent", print)) == {"record"}
     assert checks_of(testing.check_command("empty", typer.Typer())) == {"build"}
+
+
+def test_a_score_that_is_an_array_is_shown_short() -> None:
+    findings = testing.check_metric(planted.metric(lambda scored: scored.prediction))
+    assert "array" in findings[0].detail
+    assert max(len(finding.detail) for finding in findings) < 200
 
 
 def test_findings_are_one_line() -> None:

@@ -28,7 +28,7 @@ def test_sound_indicators_pass() -> None:
     ("check", "record"),
     [
         ("causality", planted.indicator(planted.seen_ahead)),
-        ("causality", planted.indicator(planted.over_three, tolerance=1e-3)),
+        ("record", planted.indicator(planted.over_three, tolerance=1e-3)),
         ("first_valid", planted.indicator(planted.over_three, first_valid=lambda params: 2)),
         ("first_valid", planted.indicator(planted.over_three, first_valid=lambda params: 4)),
         ("settle", planted.indicator(planted.long_memory)),
@@ -38,6 +38,8 @@ def test_sound_indicators_pass() -> None:
         ("scale", planted.indicator(planted.price_units)),
         ("finite", planted.indicator(planted.infinite)),
         ("pure", planted.indicator(planted.spoils_input)),
+        ("causality", planted.indicator(kernel=planted.falls_silent, inputs=lambda params: ("close", "volume"))),
+        ("causality", planted.indicator(planted.marked_outliers)),
     ],
 )
 def test_indicator_fault(check: str, record: Any) -> None:
@@ -48,6 +50,7 @@ def test_indicator_fault(check: str, record: Any) -> None:
     ("check", "record"),
     [
         ("causality", planted.indicator(planted.whole_series)),
+        ("causality", planted.indicator(planted.backward_filled)),
         ("causality", planted.indicator(expr=lambda params: [{"three_bars": pl.col("close") / pl.col("close").max()}])),
         ("causality", planted.indicator(expr=lambda params: [{"three_bars": pl.col("close").pct_change(-1)}])),
         ("pure", planted.indicator(planted.Counting())),
@@ -147,6 +150,7 @@ def test_sound_targets_pass() -> None:
     [
         ("future", planted.target(planted.one_too_far)),
         ("future", planted.target(planted.up_too_far, kind="binary")),
+        ("end", planted.target(planted.early_barrier, kind="binary")),
         ("past", planted.target(planted.from_yesterday)),
         ("past", planted.target(planted.from_yesterday, yardstick=lambda params, span: Yardstick(("close",), 1))),
         ("past", planted.target(planted.from_open)),

@@ -150,8 +150,7 @@ def _source(record: Any) -> Iterator[str]:
         yield f"provides is {record.provides!r}, not bars or macro"
     if not callable(record.fetch):
         yield "fetch must be a function of the parameters"
-    if not _is_params(record.params):
-        yield "params must be a subclass of Params"
+    yield from _defaults(record, ())
 
 
 _CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
@@ -184,7 +183,7 @@ def _formula(record: Indicator | Target) -> Iterator[str]:
         yield "its kernel or expr is no function"
 
 
-def _defaults(record: Indicator | Target, functions: tuple[str, ...]) -> Iterator[str]:
+def _defaults(record: Indicator | Target | Source, functions: tuple[str, ...]) -> Iterator[str]:
     """The default parameters must exist, and what depends on them must answer."""
     if not _is_params(record.params):
         yield "params must be a subclass of Params"

@@ -53,7 +53,7 @@ def check_indicator(record: Indicator, params: Params | None = None) -> list[Fin
     - `short`: segments may be as short as one bar
     - `pure`: it leaves its inputs alone, and gives the same twice, with other bars between
     - `finite`: nothing is infinite
-    - `causality`: cutting off, scaling or shuffling later bars changes nothing earlier, beyond `tolerance`
+    - `causality`: cutting off, scaling, shuffling or flattening later bars changes nothing earlier, beyond `tolerance`
     - `first_valid`: the declared bar is the first with a value
     - `settle`: that many bars after a later start, the values agree to 1e-9 (-1: it never forgets)
     - `flat`: unchanging prices without volume neither raise nor give infinity
@@ -71,7 +71,7 @@ def check_target(record: Target, params: Params | None = None) -> list[Finding]:
     - `record`, `run`, `short`, `pure`, `finite`, `flat`: as for indicators
     - `yardstick`: it is a Yardstick over declared inputs, or None
     - `values`: some row has a label; those of a binary target are 0 and 1
-    - `end`: the last h rows have none
+    - `end`: the last h rows have none, also where the last bars decide it early
     - `future`: bars after t+h change nothing
     - `past`: bars at or before t change nothing, except the yardstick's and the close of t
     - `reach`: bars t+1..t+h change something
@@ -86,8 +86,11 @@ def check_loss(record: Loss) -> list[Finding]:
 
     - `record`, `factory`: it is well formed, and makes a `torch.nn.Module`
     - `shape`: `forward` and `point` give (N,), also for N = 0
+    - `pure`: it leaves its inputs alone, and gives the same twice
     - `finite`: losses and gradients are finite, also for outputs of +-20
     - `rows`: the loss of a row does not depend on the other rows
+    - `descent`: going down its gradient brings the forecast nearer to the target
+    - `pos_weight`: it multiplies the loss of positive rows, and nothing else: its logarithm is taken out again
     """
     from tftctl.testing import losses
 
@@ -112,9 +115,9 @@ def check_source(record: Source) -> list[Finding]:
     """Fetch with default parameters and check the first four frames.
 
     - `record`, `fetch`: it is well formed, and yields SourceFrames of different (symbol, period)
-    - `columns`: the documented columns and the declared extras, numbers all
+    - `columns`: the documented columns and the declared extras, numbers all; symbol, period, calendar and basis exist
     - `time`: timestamps are whole milliseconds, unique and ascending
-    - `bars`: prices are positive, high and low enclose open and close, volumes are not negative
+    - `bars`: every row would be accepted from a file, and extras are not infinite
     """
     from tftctl.testing import sources
 

@@ -64,10 +64,20 @@ def all_columns(bars: pl.DataFrame, rows: Mask) -> dict[str, Mask]:
 
 
 def changed(bars: pl.DataFrame, where: Mapping[str, Mask]) -> dict[str, pl.DataFrame]:
-    """The bars with the marked values scaled up, scaled down, and replaced by those of other bars."""
+    """The bars with the marked values scaled up, scaled down, replaced by those of other bars, and standing still."""
     frames = {how: _replaced(bars, where, change) for how, change in CHANGES.items()}
     order = np.random.default_rng(7).permutation(bars.height)
-    return frames | {"shuffling": _replaced(bars, where, lambda values: values[order])}
+    frames["shuffling"] = _replaced(bars, where, lambda values: values[order])
+    return frames | {"flattening": _flattened(bars, where)}
+
+
+def _flattened(bars: pl.DataFrame, where: Mapping[str, Mask]) -> pl.DataFrame:
+    """The marked values as those of a market without trades: one price, no volume."""
+    still = dict.fromkeys(PRICES, float(bars["close"][0])) | {"volume": 0.0}
+    arrays = input_arrays(bars, list(where))
+    return bars.with_columns(
+        pl.Series(name, np.where(where[name], still.get(name, 0.0), values)) for name, values in arrays.items()
+    )
 
 
 def _replaced(bars: pl.DataFrame, where: Mapping[str, Mask], change: Callable[[Array], Array]) -> pl.DataFrame:

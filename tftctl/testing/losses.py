@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tftctl.core.records import Kind, Loss
@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 
 ROWS = 48
 LARGE = 20.0
+STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """One loss module and a batch for one kind of head: raw (N, outputs), target (N,), pos_weight (N,) or None."""
 
+    kind: Kind
     module: Any
     raw: Tensor
     target: Tensor
     pos_weight: Tensor | None
 
     def forward(self, rows: slice) -> Tensor:
-        weight = None if self.pos_weight is None else self.pos_weight[rows]
-        return self.module.forward(self.raw[rows], self.target[rows], weight)
+        """The loss of some rows; of copies, for a loss may write into what it is given."""
+        weight = None if self.pos_weight is None else self.pos_weight[rows].clone()
+        return self.module.forward(self.raw[rows].clone(), self.target[rows].clone(), weight)
 
 
 def check(record: Loss) -> list[Finding]:
@@ -60,7 +63,7 @@ def _trials(record: Loss) -> Iterator[_Trial]:
     weight = 1.0 + torch.rand(ROWS, generator=random)
     for kind in record.kinds:
         for pos_weight in (None, weight) if kind == "binary" else (None,):
-            yield _Trial(module, raw, _target(kind, torch.randn(ROWS, generator=random)), pos_weight)
+            yield _Trial(kind, module, raw, _target(kind, torch.randn(ROWS, generator=random)), pos_weight)
 
 
 def _target(kind: Kind, values: Tensor) -> Tensor:
@@ -68,8 +71,11 @@ def _target(kind: Kind, values: Tensor) -> Tensor:
 
 
 def _check(record: Loss, trial: _Trial) -> list[Finding]:
-    first = {"shape": lambda: _shape(trial)}
-    return run_checks(f"loss {record.name}", first, {"finite": lambda: _finite(trial), "rows": lambda: _rows(trial)})
+    name = f"loss {record.name}"
+    basic = {"shape": lambda: _shape(trial), "pure": lambda: _pure(trial)}
+    numbers = {"finite": lambda: _finite(trial), "rows": lambda: _rows(trial)}
+    meaning = {"descent": lambda: _descent(trial), "pos_weight": lambda: _pos_weight(trial)}
+    return run_checks(name, basic, {}) or run_checks(name, numbers, meaning)
 
 
 def _shape(trial: _Trial) -> Iterator[str]:
@@ -103,3 +109,52 @@ def _rows(trial: _Trial) -> Iterator[str]:
     half = slice(ROWS // 2)
     if not torch.allclose(trial.forward(half), trial.forward(slice(None))[half], rtol=1e-5, atol=1e-6):
         yield "the loss of a row changes with the other rows of the batch"
+
+
+def _pure(trial: _Trial) -> Iterator[str]:
+    import torch
+
+    given = {"raw": trial.raw, "target": trial.target, "pos_weight": trial.pos_weight}
+    copies = {name: None if values is None else values.clone() for name, values in given.items()}
+    trial.module.forward(*copies.values())
+    trial.module.point(copies["raw"])
+    for name, values in given.items():
+        if values is not None and not torch.equal(values, copies[name]):  # type: ignore[arg-type]
+            yield f"it changes {name} in place"
+    if not torch.equal(trial.forward(slice(None)).nan_to_num(), trial.forward(slice(None)).nan_to_num()):
+        yield "the same batch gives another loss when run again"
+
+
+def _descent(trial: _Trial) -> Iterator[str]:
+    """Following the gradient brings the forecast nearer to the target, for a binary head its probability."""
+    import torch
+
+    raw = trial.raw.clone().requires_grad_()
+    optimiser = torch.optim.Adam([raw], lr=0.05)
+    before = _distance(trial, raw)
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        trial.module.forward(raw, trial.target, trial.pos_weight).sum().backward()
+        optimiser.step()
+    after = _distance(trial, raw)
+    if not after < before:
+        yield f"{STEPS} steps down its gradient take the forecast from {before:.3g} to {after:.3g} off the target"
+
+
+def _distance(trial: _Trial, raw: Tensor) -> float:
+    point = trial.module.point(raw.detach())
+    is_binary = trial.kind == "binary"
+    return float(((point.sigmoid() if is_binary else point) - trial.target).abs().mean())
+
+
+def _pos_weight(trial: _Trial) -> Iterator[str]:
+    """The weight is taken out of the probability again by its logarithm: it must be exactly that in the loss."""
+    import torch
+
+    if trial.pos_weight is None:
+        return
+    plain = replace(trial, pos_weight=None).forward(slice(None))
+    weighted = trial.forward(slice(None))
+    expected = torch.where(trial.target > 0, trial.pos_weight * plain, plain)
+    if not torch.allclose(weighted, expected, rtol=1e-4, atol=1e-6):
+        yield "pos_weight does not multiply the loss of positive rows, and of these alone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,7 +48,7 @@ def forecasts(kind: Kind) -> dict[str, MetricInput]:
         noisy, worthless = 0.25 + 0.5 * truth + 0.2 * np.tanh(noise), 0.5 + 0.4 * np.tanh(noise)
     else:
         noisy, worthless = 0.6 * truth + 0.5 * noise, 0.1 * noise
-    constant = np.full(size, truth.mean())
+    constant = np.full(size, np.round(truth.mean() * 64) / 64)  # a binary fraction: its deviation is exactly 0
     made = {"perfect": truth, "noisy": noisy, "worthless": worthless, "constant": constant}
     return {name: _scored(kind, prediction, truth) for name, prediction in made.items()}
 
@@ -80,7 +81,7 @@ def _range(trial: _Trial) -> Iterator[str]:
     for name, scored in trial.forecasts.items():
         value = trial.score(scored)
         if not _is_number(value):
-            yield f"the {name} forecast scores {value!r}, which is not a float"
+            yield f"the {name} forecast scores {reprlib.repr(value)}, which is not a float"
         elif math.isnan(value):
             yield f"the {name} forecast scores NaN, though every class is there"
         elif not lower - SLACK <= value <= upper + SLACK:

@@ -9,11 +9,16 @@ from typing import Any, get_args
 import polars as pl
 
 from tftctl.core.names import BAR_COLUMNS, name_problem
-from tftctl.core.periods import period_ms
+from tftctl.core.periods import parse_period, period_ms
 from tftctl.core.records import Scale, Source, SourceFrame
+from tftctl.core.times import now_ms
+from tftctl.ingest.bars import REASON, bar_problems, place_on_calendar
+from tftctl.ingest.identity import normal_symbol
+from tftctl.ingest.market import market_of
 from tftctl.testing.report import Finding, malformed, run_checks
 
 FRAMES = 4
+BASES = ("raw", "split", "total")
 
 
 def check(record: Source) -> list[Finding]:
@@ -43,11 +48,10 @@ def _fetch(record: Source, frames: list[SourceFrame]) -> Iterator[str]:
 
 
 def _check(name: str, record: Source, frame: SourceFrame) -> list[Finding]:
-    first = {"columns": lambda: _labelled(frame, _columns(record, frame))}
-    then = {"time": lambda: _labelled(frame, _time(frame))}
-    if record.provides == "bars":
-        then["bars"] = lambda: _labelled(frame, _bars(frame.frame))
-    return run_checks(name, first, then)
+    columns = {"columns": lambda: _labelled(frame, _columns(record, frame))}
+    time = {"time": lambda: _labelled(frame, _time(frame))}
+    bars = {"bars": lambda: _labelled(frame, _bars(frame))} if record.provides == "bars" else {}
+    return run_checks(name, columns, {}) or run_checks(name, time, bars)
 
 
 def _labelled(frame: SourceFrame, details: Iterator[str]) -> Iterator[str]:
@@ -59,7 +63,7 @@ def _columns(record: Source, frame: SourceFrame) -> Iterator[str]:
     if not isinstance(table, pl.DataFrame):
         yield f"frame is a {type(table).__name__}, not a Polars DataFrame"
         return
-    period_ms(frame.period)
+    yield from _labels(frame)
     documented = ("timestamp", *(BAR_COLUMNS if record.provides == "bars" else ("value",)))
     expected = {*documented, *frame.extras}
     for column in [*documented, *frame.extras]:
@@ -70,6 +74,15 @@ def _columns(record: Source, frame: SourceFrame) -> Iterator[str]:
     for column in sorted(set(table.columns) - expected):
         yield f"it has the column {column!r}, which extras does not declare"
     yield from _extras(record, frame)
+
+
+def _labels(frame: SourceFrame) -> Iterator[str]:
+    period_ms(frame.period)
+    if normal_symbol(frame.symbol) != frame.symbol:
+        yield f"{frame.symbol!r} cannot be a symbol, {normal_symbol(frame.symbol)!r} can"
+    if frame.basis not in BASES:
+        yield f"basis is {frame.basis!r}, not one of {', '.join(BASES)}"
+    market_of(frame.calendar, frame.basis, 0)
 
 
 def _extras(record: Source, frame: SourceFrame) -> Iterator[str]:
@@ -94,19 +107,17 @@ def _time(frame: SourceFrame) -> Iterator[str]:
         yield "timestamps are not unique and ascending"
 
 
-def _bars(frame: pl.DataFrame) -> Iterator[str]:
-    rules: dict[str, Any] = {
-        "a price is null, NaN, infinite or not positive": _is_bad_price(),
-        "high is below open, close or low": pl.col("high") < pl.max_horizontal("open", "close", "low"),
-        "low is above open or close": pl.col("low") > pl.min_horizontal("open", "close"),
-        "volume is negative or infinite": (pl.col("volume") < 0) | pl.col("volume").cast(pl.Float64).is_infinite(),
-    }
-    for text, rule in rules.items():
-        rows = frame.with_row_index("_row").filter(rule)["_row"]
-        if rows.len():
-            yield f"{text} at row {rows[0]} ({rows.len()} in all)"
-
-
-def _is_bad_price() -> pl.Expr:
-    prices = [pl.col(name).cast(pl.Float64) for name in ("open", "high", "low", "close")]
-    return ~pl.all_horizontal(*(price.is_finite().fill_null(False) & (price > 0).fill_null(False) for price in prices))
+def _bars(frame: SourceFrame) -> Iterator[str]:
+    """The checks that a file's rows go through, with the row where each first fails."""
+    period = parse_period(frame.period)
+    rows = frame.frame.select(pl.col("timestamp"), pl.col(*BAR_COLUMNS).cast(pl.Float64).fill_nan(None))
+    market = market_of(frame.calendar, frame.basis, 0).anchored(period, rows["timestamp"])
+    judged = place_on_calendar(rows.with_columns(bar_problems().alias(REASON)), market.calendar, period, now_ms())
+    refused = judged.with_row_index("_row").filter(pl.col(REASON).is_not_null())
+    for reason, first, count in refused.group_by(REASON, maintain_order=True).agg(
+        pl.col("_row").first(), pl.len().alias("count")
+    ).iter_rows():  # fmt: skip
+        yield f"{reason} at row {first} ({count} in all)"
+    for name in frame.extras:
+        if frame.frame[name].cast(pl.Float64).is_infinite().any():
+            yield f"the extra column {name!r} has an infinite number"

@@ -19,6 +19,7 @@ from tftctl.testing.report import Finding, malformed, run_checks
 PERIODS = ("1h", "4h", "1d")
 PIVOTS = 16
 SPARE_BARS = 200
+EARLIER_ENDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,15 @@ def _values(trial: _Trial) -> Iterator[str]:
 
 
 def _end(trial: _Trial) -> Iterator[str]:
-    horizon = trial.span.horizon
-    early = np.count_nonzero(np.isfinite(trial.label[-horizon:]))
-    if early:
-        yield f"{early} of the last {horizon} rows have a label, though their horizon is not complete"
+    """Also where the last bars decide the label early, as a barrier that is hit does (L1)."""
+    horizon, size = trial.span.horizon, trial.bars.height
+    last = all_columns(trial.bars, np.arange(size) == size - 1)
+    for bars in (trial.bars, *(trial.bars.head(size - gone) for gone in range(1, EARLIER_ENDS)),
+                 *changed(trial.bars, last).values()):  # fmt: skip
+        early = np.count_nonzero(np.isfinite(trial.run(bars)[-horizon:]))
+        if early:
+            yield f"{early} of the last {horizon} rows have a label, though their horizon is not complete"
+            return
 
 
 def _flat(trial: _Trial) -> Iterator[str]:
