@@ -97,7 +97,10 @@ def input_arrays(segment: pl.DataFrame, names: Sequence[str]) -> dict[str, Array
 
 
 def _float64(column: pl.Series) -> Array:
-    return np.ascontiguousarray(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(writable=True))
+    column = column.cast(pl.Float64)
+    if column.null_count():
+        column = column.fill_null(float("nan"))
+    return np.ascontiguousarray(column.to_numpy(writable=True))
 
 
 def _stretches(bounds: Sequence[tuple[int, int]], memory: int | None, first: int, stop: int) -> Iterator[_Stretch]:

@@ -121,6 +121,7 @@ def _plan_own(snapshot: Snapshot, layout: Layout, period: str, examine: Examine)
     comparable = bool(stored) and BAR_HASH in snapshot.columns("features")
     known = snapshot.meta("features").get("bars", {}).get(period) if comparable else None
     fresh = frozenset(symbol for symbol in symbols if symbol not in stored or not comparable)
+    gone = frozenset(stored - set(symbols))
     affected: Mapping[str, Affected] = {}
     if comparable and known != layout.bar_marks[period]:
         affected = examine(period, [symbol for symbol in symbols if symbol not in fresh])
@@ -128,14 +129,13 @@ def _plan_own(snapshot: Snapshot, layout: Layout, period: str, examine: Examine)
     rows = sum(bars[symbol] for symbol in symbols)
     touched = sum(bars[symbol] for symbol in fresh)
     touched += sum(entry.features[1] - entry.features[0] for entry in affected.values())
-    several = touched > LARGEST_PATCH * rows or bool(stored - set(symbols))
+    several = touched > LARGEST_PATCH * rows or bool(gone)
     some = bool(fresh or affected)
     tables = {
         table: _table_plan(snapshot, table, period, layout.marks[table][period], some, several)
         for table in ("features", "targets")
     }
     cross_since = _cross_since(layout, tables["features"], affected, bool(fresh))
-    gone = frozenset(stored - set(symbols))
     return PeriodPlan(period, tuple(symbols), tables, affected, fresh, cross_since_ms=cross_since, gone=gone)
 
 

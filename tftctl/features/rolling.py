@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tftctl.core.names import BAR_COLUMNS
-
 # what every computation sees besides its sources
 ROW_STATE = ("is_filled", "bar_index")
 
@@ -41,8 +39,3 @@ def has_enough(frame: pl.DataFrame, rolling: RollingColumns, rows: int) -> bool:
         return True
     valid = np.logical_and.reduce([sampled(frame, name)[:rows] for name in rolling.sources])
     return int(valid.sum()) >= rolling.samples
-
-
-def is_bar_column(name: str) -> bool:
-    """Whether a source stands in the bars and not among what indicators make."""
-    return name in BAR_COLUMNS

@@ -137,8 +137,7 @@ class _Symbol:
         rows = self._stored("features", plan.period, [*ROW_COLUMNS[3:], BAR_HASH, *names])
         own = plan.affected.get(self.symbol)
         gone = [*(own.change.removed if own else ()), *(made["timestamp"] if made is not None else ())]
-        known = ~pl.col("timestamp").is_in(pl.Series(gone, dtype=pl.Int64).implode())
-        rows = rows.filter(known & (pl.col("available_at") >= cross.since_ms))
+        rows = _without(rows, gone).filter(pl.col("available_at") >= cross.since_ms)
         fresh = stored(rows.with_columns(cross.of(self.symbol, rows)), wide_columns(self.work.layout.own))
         differs = pl.any_horizontal(pl.lit(False), *(~pl.col(n).eq_missing(rows[n]) for n in cross.columns))
         changed = fresh.filter(differs).select(*ROW_COLUMNS, BAR_HASH, *names)
@@ -160,8 +159,7 @@ class _Symbol:
             return rows.select(wanted)
         own = plan.affected.get(self.symbol)
         gone = [*(own.change.removed if own else ()), *mine["timestamp"]]
-        rows = rows.filter(~pl.col("timestamp").is_in(pl.Series(gone, dtype=pl.Int64).implode()))
-        return pl.concat([rows.select(wanted), mine.select(wanted)]).sort("timestamp")
+        return pl.concat([_without(rows, gone).select(wanted), mine.select(wanted)]).sort("timestamp")
 
     def _fuse(self, period: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Stored form of fused rows: own columns, context and macro joined by what was available."""
@@ -195,12 +193,17 @@ class _Symbol:
         return pl.Series(differs)
 
     def _stored(self, table: str, period: str, columns: Sequence[str], since_ms: int = 0) -> pl.DataFrame:
-        rows = self.work.snapshot.scan(table, period, symbols=[self.symbol], columns=columns)
-        return rows.filter(pl.col("timestamp") >= since_ms).collect(engine="in-memory")
+        rows = self.work.snapshot.scan(table, period, symbols=[self.symbol], columns=columns, since=since_ms)
+        return rows.collect(engine="in-memory")
 
 
 def _needed(table: TablePlan, affected: Affected | None, fresh: bool) -> bool:
     return table.mode == "rewrite" or (table.mode == "patch" and (affected is not None or fresh))
+
+
+def _without(rows: pl.DataFrame, timestamps: Sequence[int]) -> pl.DataFrame:
+    """The rows that do not open at these times."""
+    return rows.filter(~pl.col("timestamp").is_in(pl.Series(timestamps, dtype=pl.Int64).implode()))
 
 
 def _within(spans: Sequence[Span]) -> pl.Expr:
