@@ -19,6 +19,7 @@ from tftctl.plugins import load_registry
 from tftctl.store import Store
 
 START = 1_614_556_800_000  # Monday 2021-03-01
+DAY = 86_400_000
 SIZES = {"1h": 2400, "4h": 600, "1d": 100}
 SYMBOLS = ("AAA", "BBB", "CCC")
 DEFINITION: dict[str, Any] = {
@@ -308,6 +309,31 @@ def test_filled_rows_at_the_end_of_what_a_bar_touches(tmp_path: Path) -> None:
         return {**bars, ("AAA", "1h"): bars["AAA", "1h"].with_columns(higher.otherwise(pl.col("close", "high")))}
 
     assert_follows(tmp_path, corrected_before_a_hole)
+
+
+def test_bars_from_before_1970(tmp_path: Path) -> None:
+    """T1: milliseconds below zero are times like others, in a full build, in context and in an append."""
+
+    def earlier(bars: Market) -> Market:
+        moved = pl.col("timestamp", "available_at") - 20_000 * DAY
+        return {key: frame.with_columns(moved) for key, frame in bars.items()}
+
+    store, bars = Store(tmp_path), earlier(market(days=40))
+    write(store, bars)
+    make(store)
+    late = market(days=40)
+    with tempfile.TemporaryDirectory() as folder:
+        now = Store(Path(folder))
+        write(now, late)
+        make(now)
+        with store.read() as then, now.read() as today:
+            for name in ("rsi__4h", "obv__1d", "age__1d", "market_beta", "close_zscore"):
+                found, expected = (snapshot.scan("fused", "1h").collect()[name] for snapshot in (then, today))
+                assert found.equals(expected), name
+    bars = earlier(market(days=41))
+    write(store, bars)
+    make(store)
+    assert_equals_fresh(store, bars)
 
 
 def test_a_symbol_that_loses_a_context_period(tmp_path: Path) -> None:

@@ -182,7 +182,8 @@ def _cross_sections(
     made: dict[str, CrossSections] = {}
     wanted = [plan for plan in plans.values() if plan.cross_since_ms is not None]
     for done, plan in enumerate(wanted, 1):
-        own, since = folder / plan.period, plan.cross_since_ms or 0
+        assert plan.cross_since_ms is not None
+        own, since = folder / plan.period, plan.cross_since_ms
         own.mkdir()
         workers.gather([(plan.period, [symbol], since, own) for symbol in plan.symbols])
         made[plan.period] = cross_sections(layout.recipe, plan.symbols, since, own)

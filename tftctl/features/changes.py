@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tftctl.features.definitions import IndicatorInstance
 
 BAR_HASH = "bar_hash"
+EVER = -(1 << 62)  # an instant before every bar
 
 
 @dataclass(frozen=True, slots=True)

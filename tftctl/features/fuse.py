@@ -66,7 +66,7 @@ def _due(joined: pl.DataFrame, series: MacroSeries, periods: int) -> np.ndarray:
 
 
 def _last_known(rows: pl.DataFrame, known: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """rows' available_at with the matching __timestamp, __available_at (-1 where none) and columns, in row order."""
+    """rows' available_at, whether there is a match (`__known`), its __timestamp, __available_at and columns."""
     left = rows.select("available_at").with_row_index("__row").sort("available_at", maintain_order=True)
     right = known.sort("available_at", "timestamp").select(
         pl.col("timestamp").alias("__timestamp"),
@@ -76,15 +76,18 @@ def _last_known(rows: pl.DataFrame, known: pl.DataFrame, columns: Sequence[str])
     )
     right = right.unique(subset="__key", keep="last", maintain_order=True)
     joined = left.join_asof(right, left_on="available_at", right_on="__key", strategy="backward")
-    return joined.sort("__row").with_columns(pl.col("__timestamp", "__available_at").fill_null(-1))
+    instants = pl.col("__timestamp", "__available_at")
+    matched = pl.col("__timestamp").is_not_null().alias("__known")
+    return joined.sort("__row").with_columns(matched, instants.fill_null(0))
 
 
 def _bars_due_since(joined: pl.DataFrame, context: Context) -> np.ndarray:
     """Expected q bars that have become due after the matched bar, up to the row's own instant."""
     at, seen = joined["available_at"].to_numpy(), joined["__timestamp"].to_numpy()
-    if not (seen >= 0).any():
+    known = joined["__known"].to_numpy()
+    if not known.any():
         return np.zeros(at.size, np.int64)
-    first = int(seen[seen >= 0].min())
+    first = int(seen[known].min())
     slots = context.calendar.slots(context.period, first, int(at.max()))
     due = np.searchsorted(slots.due_ms, at, side="right")
     used = np.searchsorted(slots.open_ms, seen, side="right")
@@ -92,7 +95,7 @@ def _bars_due_since(joined: pl.DataFrame, context: Context) -> np.ndarray:
 
 
 def _visible(joined: pl.DataFrame, names: dict[str, str], stale: np.ndarray, age: str) -> list[pl.Series]:
-    known = joined["__available_at"].to_numpy() >= 0
+    known = joined["__known"].to_numpy()
     hours = (joined["available_at"].to_numpy() - joined["__available_at"].to_numpy()) / HOUR_MS
     shown = joined.with_columns(__keep=pl.Series(known & ~stale)).select(
         *(pl.when("__keep").then(pl.col(f"__v_{column}")).alias(name) for column, name in names.items())

@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from tftctl.features.changes import BAR_HASH, Change, compare, feature_rows, label_rows
+from tftctl.features.changes import BAR_HASH, EVER, Change, compare, feature_rows, label_rows
 from tftctl.features.layout import Layout
 from tftctl.features.marks import Marks, stale_columns
 from tftctl.store import Snapshot
@@ -144,8 +144,8 @@ def _cross_since(layout: Layout, features: TablePlan, affected: Mapping[str, Aff
     if not names or features.mode == "keep":
         return None
     if features.mode == "rewrite" and (names & set(features.stale) or fresh or affected):
-        return 0
-    return 0 if fresh else min((entry.since_ms for entry in affected.values()), default=None)
+        return EVER
+    return EVER if fresh else min((entry.since_ms for entry in affected.values()), default=None)
 
 
 def _with_fused(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPlan], period: str) -> PeriodPlan:

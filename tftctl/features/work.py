@@ -10,7 +10,7 @@ import polars as pl
 
 from tftctl.core.names import ROW_COLUMNS, age_column
 from tftctl.core.periods import DAY_MS, period_ms
-from tftctl.features.changes import BAR_HASH, bar_hashes
+from tftctl.features.changes import BAR_HASH, EVER, bar_hashes
 from tftctl.features.columns import wide_columns
 from tftctl.features.contextual import contextual_columns
 from tftctl.features.crosssection import CrossSections
@@ -97,7 +97,7 @@ class _Symbol:
 
     def _patched(self, plan: PeriodPlan, spans: Sequence[Span]) -> pl.DataFrame:
         """Fused rows available in one of the spans, and those that other macro values reach."""
-        since = 0 if plan.macro_changed else min(since for since, _ in spans)
+        since = EVER if plan.macro_changed else min(since for since, _ in spans)
         rows = self._current(plan.period, since)
         if not plan.macro_changed:
             return self._fuse(plan.period, rows.filter(_within(spans)))
@@ -145,7 +145,7 @@ class _Symbol:
             self.made.setdefault(plan.period, changed)
             yield Made("features", plan.period, changed)
 
-    def _current(self, period: str, since_ms: int = 0, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    def _current(self, period: str, since_ms: int = EVER, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Feature rows as they will be after this build, from those that open a while before `since_ms` on."""
         names = [column.name for column in self.work.layout.own] if columns is None else list(columns)
         wanted = [*ROW_COLUMNS, *names]
@@ -153,8 +153,9 @@ class _Symbol:
         mine = self.made.get(period)
         if mine is not None and (plan.mode("features") == "rewrite" or self.symbol in plan.fresh):
             return mine.select(wanted)
-        since = max(0, since_ms - 8 * period_ms(period) - 8 * DAY_MS)
-        rows = self._stored("features", period, [*wanted[2:]], since)
+        # a filled bar opens long before it is available, a session's day before its close
+        before = (self.work.layout.recipe.config.max_fill_bars + 2) * period_ms(period) + 8 * DAY_MS
+        rows = self._stored("features", period, [*wanted[2:]], since_ms - before)
         if mine is None:
             return rows.select(wanted)
         own = plan.affected.get(self.symbol)
@@ -192,7 +193,7 @@ class _Symbol:
             differs |= ~fused[name].eq_missing(beside[name]).to_numpy()
         return pl.Series(differs)
 
-    def _stored(self, table: str, period: str, columns: Sequence[str], since_ms: int = 0) -> pl.DataFrame:
+    def _stored(self, table: str, period: str, columns: Sequence[str], since_ms: int = EVER) -> pl.DataFrame:
         rows = self.work.snapshot.scan(table, period, symbols=[self.symbol], columns=columns, since=since_ms)
         return rows.collect(engine="in-memory")
 
