@@ -26,7 +26,7 @@ from tftctl.ingest.bars import (
 from tftctl.ingest.basis import Basis, basis_of
 from tftctl.ingest.clocks import Clock, read_times
 from tftctl.ingest.columns import ColumnMap, plain_name
-from tftctl.ingest.files import Group
+from tftctl.ingest.groups import Group
 from tftctl.ingest.identity import read_period
 from tftctl.ingest.market import Market, market_of
 from tftctl.ingest.merge import Prefer

@@ -92,6 +92,11 @@ def time_column(names: Sequence[str]) -> str | None:
     return next((by_plain[name] for name in known if name in by_plain), None)
 
 
+def is_known_column(name: str) -> bool:
+    """Whether vendors call any column of bars so."""
+    return plain_name(name) in _CANONICAL
+
+
 def is_bar_column(name: str) -> bool:
     """Whether a column of this name holds a price or the volume of a bar."""
     simple = plain_name(name)

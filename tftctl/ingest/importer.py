@@ -15,7 +15,8 @@ from tftctl.core.records import Scale
 from tftctl.core.times import iso, now_ms
 from tftctl.ingest.checking import Batch, ImportOptions, check_group
 from tftctl.ingest.columns import VENDOR_EXTRAS
-from tftctl.ingest.files import find_files, groups_of
+from tftctl.ingest.files import find_files
+from tftctl.ingest.groups import group_rows
 from tftctl.ingest.identity import normal_symbol
 from tftctl.ingest.reading import RawTable, read_tables
 from tftctl.ingest.report import FileReport, ImportReport, report_folder, write_report
@@ -81,13 +82,22 @@ def _read_table(path: Path, table: RawTable, options: ImportOptions, now: int) -
     try:
         if table.error is not None:
             raise table.error
-        groups = list(groups_of(path, table, symbol=options.symbol, period=options.period, extras=list(options.extras)))
+        grouped = group_rows(path, table, symbol=options.symbol, period=options.period, extras=list(options.extras))
+        if options.strict and grouped.refused.height:
+            raise DataError(
+                f"{path}: {grouped.refused.height} rows name no symbol or period, and --strict takes all or nothing",
+                "mend them, or name both: --symbol, --period",
+            )
     except DataError as error:
         whole.fail(_joined(path, error))
         return [], [whole]
     batches: list[Batch] = []
     failures: list[FileReport] = []
-    for group in groups:
+    if grouped.refused.height:
+        homeless = FileReport(place, rows_read=grouped.refused.height)
+        homeless.reject(grouped.refused)
+        failures.append(homeless)
+    for group in grouped.groups:
         entry = FileReport(place, group.symbol, group.period, group.rows.height)
         try:
             batches.append(check_group(path, group, entry, options, now))

@@ -11,7 +11,7 @@ import polars as pl
 from tftctl.core.calendars import Calendar
 from tftctl.core.periods import period_ms
 from tftctl.core.times import iso
-from tftctl.ingest.bars import REASON
+from tftctl.ingest.bars import REASON, span_text
 from tftctl.ingest.columns import ColumnMap
 
 JUMP = math.log(2)
@@ -39,8 +39,7 @@ def observe_refusals(refused: pl.DataFrame, calendar: Calendar, period: str) -> 
     usual = int(found[counts.argmax()])
     if period_ms(period) - usual <= LAST_MOMENT_MS:
         return [f"{counts.max():,} times stand at the end of a {period} bar; a bar is stamped with its open"]
-    hours = usual / 3.6e6
-    return [f"{counts.max():,} bars open {hours:g} h after the {period} grid of UTC; if they are an exchange's, "
+    return [f"{counts.max():,} bars open {span_text(usual)} after the {period} grid of UTC; if they are an exchange's, "
             "name its calendar (--calendar XNYS); if they are local times, their zone (--timezone)"]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tftctl.core.errors import DataError
-from tftctl.ingest.columns import is_bar_column
+from tftctl.ingest.columns import is_bar_column, is_known_column
 
 LINE = "__line"
 RAGGED = "__ragged"
@@ -27,6 +27,7 @@ _PLAIN = ("timestamp", "open", "high", "low", "close", "volume")
 _METATRADER = ("date", "time", "open", "high", "low", "close", "volume")
 _LEAN = re.compile(r"\d{8} \d\d:\d\d(,\d+){4},[\d.]+")
 _LOOK = 50
+_DEEPEST_HEADER = 1000
 _NOTE_LEAN = "read as QuantConnect's format: New York times, prices in ten-thousandths"
 _NOTE_YFINANCE = (
     "prices taken as raw, but yfinance writes them adjusted for splits and dividends where there is no Adj Close: "
@@ -60,23 +61,26 @@ def parse_text(name: str, text: str, places: Sequence[str] = ()) -> RawTable:
     lines = [(number, line) for number, line in enumerate(re.split("\r\n|\n|\r", text), 1) if line.strip()]
     if not lines:
         raise DataError(f"{name} is empty", "nothing to import")
-    delimiter = _delimiter(name, [line for _, line in lines[:_LOOK]])
-    start = _first_row(lines, delimiter)
-    head = _fields(lines[start][1], delimiter)
-    if _is_header(head):
-        columns, body = _unique([field.strip() for field in head]), lines[start + 1 :]
-        if not body:
-            raise DataError(f"{name} has a header and no rows", "nothing to import")
-        if (stacked := _stacked(name, body, columns, delimiter)) is not None:
-            return RawTable(name, stacked, note=_NOTE_YFINANCE if "Adj Close" not in columns else None)
-        return RawTable(name, _frame(body, columns, delimiter))
-    body = lines[start:]
-    if (names := _header_above(name, lines[:start], len(head), delimiter)) is not None:
-        return RawTable(name, _frame(body, _unique(names), delimiter))
+    if (found := _bars_header(name, lines)) is not None:
+        delimiter, start, names = found
+    else:
+        delimiter = _delimiter(name, [line for _, line in lines[-_LOOK:]])
+        start = _first_row(lines, delimiter)
+        names = [field.strip() for field in _fields(lines[start][1], delimiter)]
+    if found is None and not _is_header(names):
+        return _headless(name, lines[start:], names, delimiter, places)
+    columns, body = _unique(names), lines[start + 1 :]
+    if not body:
+        raise DataError(f"{name} has a header and no rows", "nothing to import")
+    if (stacked := _stacked(name, body, columns, delimiter)) is not None:
+        return RawTable(name, stacked, note=_NOTE_YFINANCE if "Adj Close" not in columns else None)
+    return RawTable(name, _frame(body, columns, delimiter))
+
+
+def _headless(name: str, body: Sequence[Line], first: Sequence[str], delimiter: str, places: Sequence[str]) -> RawTable:
     lean = all(_LEAN.fullmatch(line.rstrip()) for _, line in body[:_LOOK])
-    note = _NOTE_LEAN if lean else None
-    columns = _named_by_place(name, head, places) if places else _bars_by_place(name, head)
-    return RawTable(name, _frame(body, columns, delimiter), lean, note=note)
+    columns = _named_by_place(name, first, places) if places else _bars_by_place(name, first)
+    return RawTable(name, _frame(body, columns, delimiter), lean, note=_NOTE_LEAN if lean else None)
 
 
 def _named_by_place(name: str, fields: Sequence[str], places: Sequence[str]) -> list[str]:
@@ -99,24 +103,32 @@ def _bars_by_place(name: str, fields: Sequence[str]) -> list[str]:
     raise DataError(f"{name} has no header and {len(fields)} columns", hint)
 
 
-def _header_above(name: str, above: Sequence[Line], width: int, delimiter: str) -> list[str] | None:
-    """A header that ends in delimiters which the rows have not. Raises DataError for one of another width."""
-    for number, line in above:
-        names = [field.strip() for field in _fields(line.rstrip(delimiter + " "), delimiter)]
-        if _names_bars(names) and len(names) == width:
-            return names
-        if _names_bars(names):
-            raise DataError(
-                f"{name}: its header (line {number}) has {len(names)} names, its rows have {width} fields",
-                "mend the header, or the decimal commas in the rows",
-            )
-    return None
+def _bars_header(name: str, lines: Sequence[Line]) -> tuple[str, int, list[str]] | None:
+    """Delimiter, place and names of the line that names the columns of bars; None where there is none.
+
+    Delimiters at its end that the rows have not are a habit of some vendors. Raises DataError where the rows have
+    another width: which field is which, nobody can say.
+    """
+    hits = [(mark, place, fields) for place, (_, line) in enumerate(lines[:_DEEPEST_HEADER]) for mark in _DELIMITERS
+            if _names_bars(fields := [field.strip() for field in _fields(line, mark)])]  # fmt: skip
+    for mark, place, fields in sorted(hits, key=lambda hit: -sum(map(is_known_column, hit[2]))):
+        below = [line for _, line in lines[place + 1 : place + 1 + _LOOK]]
+        width = _agreement(below, mark)[0] if below else len(fields)
+        if width <= len(fields) and not any(fields[width:]):
+            return mark, place, fields[:width]
+    if not hits:
+        return None
+    mark, place, fields = hits[0]
+    width = _agreement([line for _, line in lines[place + 1 :][:_LOOK]], mark)[0]
+    raise DataError(
+        f"{name}: its header (line {lines[place][0]}) has {len(fields)} names, its rows have {width} fields",
+        "mend the header, or the decimal commas in the rows",
+    )
 
 
 def _delimiter(name: str, lines: Sequence[str]) -> str:
-    """The one that shows a header of bars, else the one that cuts most lines into as many fields as possible."""
-    shown = [mark for mark in _DELIMITERS if any(_names_bars(_fields(line, mark)) for line in lines)]
-    best = max(shown or _DELIMITERS, key=lambda mark: _agreement(lines, mark))
+    """The delimiter that cuts most lines into the same, largest number of fields."""
+    best = max(_DELIMITERS, key=lambda mark: _agreement(lines, mark))
     if _agreement(lines, best)[0] < 2:
         raise DataError(
             f"{name}: no delimiter found in {lines[-1][:60]!r}", "use commas, semicolons, tabs or vertical bars"
@@ -130,14 +142,13 @@ def _agreement(lines: Sequence[str], mark: str) -> tuple[int, int]:
 
 
 def _first_row(lines: Sequence[Line], delimiter: str) -> int:
-    """The first line with as many fields as most: what stands above are comments."""
-    sample = [len(_fields(line, delimiter)) for _, line in lines[:_LOOK]]
-    usual = Counter(sample).most_common(1)[0][0]
-    return sample.index(usual)
+    """The first line with as many fields as most at the end: what stands above are comments."""
+    usual = _agreement([line for _, line in lines[-_LOOK:]], delimiter)[0]
+    return next(place for place, (_, line) in enumerate(lines) if len(_fields(line, delimiter)) == usual)
 
 
 def _names_bars(fields: Sequence[str]) -> bool:
-    return sum(is_bar_column(field) for field in fields) >= 3
+    return sum(is_bar_column(field) for field in fields) >= 3 and not any(_numeric(field) for field in fields)
 
 
 def _is_header(fields: Sequence[str]) -> bool:
@@ -171,39 +182,53 @@ def _stacked(name: str, body: Sequence[Line], columns: list[str], delimiter: str
 
 
 def _frame(body: Sequence[Line], columns: list[str], delimiter: str) -> pl.DataFrame:
-    """Texts by column; a line with too many fields loses the surplus, one with too few gets blanks: both are marked."""
-    if any(line.count('"') % 2 for _, line in body):
-        return _line_by_line(body, columns, delimiter)
-    source = io.BytesIO("\n".join(line for _, line in body).encode())
+    """Texts by column. A line with too many fields loses the surplus, one with too few gets blanks, one that leaves a
+    quotation mark open is read on its own: all of these are marked as ragged.
+    """
+    whole: list[Line] = []
+    ragged: list[Line] = []
+    for number, line in body:
+        trimmed = _trimmed(line, delimiter, len(columns))
+        (ragged if trimmed is None else whole).append((number, line if trimmed is None else trimmed))
+    parts = [_whole_lines(whole, columns, delimiter)] if whole else []
+    parts += [_ragged_lines(ragged, columns, delimiter)] if ragged else []
+    return pl.concat(parts).sort(LINE)
+
+
+def _trimmed(line: str, delimiter: str, width: int) -> str | None:
+    """A line of so many fields, without the one delimiter too many that some vendors end it with; None for others."""
+    quotes = line.count('"')
+    count = len(_fields(line, delimiter)) if quotes else line.count(delimiter) + 1
+    if quotes % 2 == 0 and count == width:
+        return line
+    return line[:-1] if quotes % 2 == 0 and count == width + 1 and line.endswith(delimiter) else None
+
+
+def _whole_lines(lines: Sequence[Line], columns: list[str], delimiter: str) -> pl.DataFrame:
     rows = pl.read_csv(
-        source,
+        io.BytesIO("\n".join(line for _, line in lines).encode()),
         has_header=False,
         new_columns=columns,
         separator=delimiter,
         infer_schema=False,
-        truncate_ragged_lines=True,
     )
-    ragged = [_is_ragged(line, delimiter, len(columns)) for _, line in body]
-    return rows.with_columns(pl.Series(LINE, [number for number, _ in body], dtype=pl.Int64), pl.Series(RAGGED, ragged))
+    return _numbered(rows, lines, ragged=False)
 
 
-def _line_by_line(body: Sequence[Line], columns: list[str], delimiter: str) -> pl.DataFrame:
-    """As above where a quotation mark is left open: it must not swallow the lines after its own."""
+def _ragged_lines(lines: Sequence[Line], columns: list[str], delimiter: str) -> pl.DataFrame:
     width = len(columns)
-    rows = [_fields(line, delimiter) for _, line in body]
-    padded = [(*fields[:width], *([""] * (width - len(fields)))) for fields in rows]
-    table = pl.DataFrame(padded, schema=dict.fromkeys(columns, pl.String), orient="row")
-    return table.with_columns(
-        pl.Series(LINE, [number for number, _ in body], dtype=pl.Int64),
-        pl.Series(RAGGED, [line.count('"') % 2 == 1 or len(row) != width
-                           for (_, line), row in zip(body, rows, strict=True)]),
-    )  # fmt: skip
+    rows = [_fields(line, delimiter)[:width] for _, line in lines]
+    table = pl.DataFrame(
+        [[*fields, *([None] * (width - len(fields)))] for fields in rows],
+        schema=dict.fromkeys(columns, pl.String),
+        orient="row",
+    )
+    return _numbered(table, lines, ragged=True)
 
 
-def _is_ragged(line: str, delimiter: str, expected: int) -> bool:
-    """Another number of fields than expected; one delimiter too many at the end is a habit of some vendors."""
-    count = len(_fields(line, delimiter)) if '"' in line else line.count(delimiter) + 1
-    return count != expected and not (count == expected + 1 and line.rstrip("\r").endswith(delimiter))
+def _numbered(rows: pl.DataFrame, lines: Sequence[Line], *, ragged: bool) -> pl.DataFrame:
+    numbers = pl.Series(LINE, [number for number, _ in lines], dtype=pl.Int64)
+    return rows.with_columns(numbers, pl.lit(ragged).alias(RAGGED))
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ import polars as pl
 from tftctl.core.errors import DataError, UsageError
 
 _NUMBER = r"^[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$"
-_ZONE = r"\s*(Z|UTC|GMT|[+-]\d{2}:\d{2})$"
+_ZONE = r"(?i)\s*(Z|UTC|GMT|[+-]\d{2}:\d{2})$"
 # an offset without a colon is one only behind a clock time: the -2024 of 31-Jan-2024 is none
 _CLOCK = r"(?i)(\d:\d{2}(?:\.\d+)?|[AP]M|\d{8} \d{4})\s*([+-]\d{2})"
 _FORMATS = (

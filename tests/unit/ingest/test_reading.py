@@ -85,6 +85,15 @@ def test_other_widths_without_a_header_are_refused() -> None:
         parse_text("x", "\n".join(line + ",1" for line in LINES))
 
 
+@pytest.mark.parametrize("spoil", [lambda x: x + ",7", lambda x: x.rpartition(",")[0]], ids=["long", "short"])
+def test_a_ragged_first_line_says_nothing_of_the_others(
+    workspace: Workspace, tmp_path: Path, spoil: Callable[[str], str]
+) -> None:
+    found = run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", [spoil(LINES[0]), *LINES[1:]]))
+    assert rejects(found) == [(2, "wrong number of fields")]
+    assert stored(workspace, "BTCUSDT")["volume"].to_list() == [5.0] * 5
+
+
 def test_ragged_lines_are_refused_with_their_number(workspace: Workspace, tmp_path: Path) -> None:
     lines = [*LINES]
     lines[1] += ",7"

@@ -233,7 +233,7 @@ def test_a_zero_time_is_no_bar_of_1970(workspace: Workspace, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("first", "step", "said"),
-    [(START + 5 * HOUR, DAY, "open 5 h after the 1d grid"), (START + DAY - 1, DAY, "at the end of a 1d bar")],
+    [(START + 5 * HOUR, DAY, "open 5h after the 1d grid"), (START + DAY - 1, DAY, "at the end of a 1d bar")],
 )
 def test_what_is_off_the_grid_is_explained(
     workspace: Workspace, tmp_path: Path, first: int, step: int, said: str

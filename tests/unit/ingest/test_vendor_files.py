@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from ingest_world import DAY, HOUR, MINUTE, START, bar_lines, rejects, run_import, stored, write_lines
+from ingest_world import DAY, HEADER, HOUR, MINUTE, START, bar_lines, rejects, run_import, stored, write_lines
 
 from tftctl.core.errors import DataError
 from tftctl.core.workspace import Workspace
@@ -157,6 +157,37 @@ def test_a_header_of_another_width_is_no_comment(
     """Without it, the fields would be taken in the usual order, which this header denies."""
     with pytest.raises(DataError, match=f"its header .line 1. has . names, its rows have {fields} fields"):
         run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", bar_lines(5), header))
+
+
+@pytest.mark.parametrize("comments", [1, 30, 80])
+def test_any_number_of_comments_on_top(workspace: Workspace, tmp_path: Path, comments: int) -> None:
+    """More of them than rows, and some that look like a header."""
+    lines = [*(f"# {i}, open, high, low, close of the day" for i in range(comments)), HEADER, *bar_lines(5)]
+    found = run_import(workspace, write_lines(tmp_path / "BTCUSDT_1h.csv", lines, "Exported,by,a,tool,in,2024"))
+    assert (found.rows_accepted, found.rows_rejected) == (5, 0)
+
+
+def test_a_row_without_its_symbol_is_refused_by_line(workspace: Workspace, tmp_path: Path) -> None:
+    """The others of its file are kept, and it does not become the file's."""
+    cells = ["BTC/USDT", "", "BTCUSDT", "??", "btc-usdt", "BTCUSDT", "ETHUSDT"]
+    lines = [f"{line},{cell}" for line, cell in zip(bar_lines(7), cells, strict=True)]
+    lines.append(lines[6] + ",1")
+    path = write_lines(tmp_path / "all_1h.csv", lines, f"{HEADER},symbol")
+    found = run_import(workspace, path)
+    assert sorted(rejects(found)) == [
+        (3, "no symbol in its row"),
+        (5, "'??' cannot be a symbol"),
+        (9, "wrong number of fields"),
+    ]
+    assert {(f.symbol, f.rows_accepted) for f in found.files} == {("BTCUSDT", 4), ("ETHUSDT", 1), (None, 0)}
+    named = run_import(workspace, path.rename(tmp_path / "BTCUSDT_1h.csv"))
+    assert {(f.symbol, f.rows_read, f.rows_accepted) for f in named.files} == {
+        ("BTCUSDT", 5, 1),
+        ("ETHUSDT", 1, 0),
+        (None, 2, 0),
+    }
+    with pytest.raises(DataError, match="2 rows name no symbol or period, and --strict"):
+        run_import(workspace, tmp_path / "BTCUSDT_1h.csv", strict=True)
 
 
 def test_unquoted_decimal_commas_are_refused(workspace: Workspace, tmp_path: Path) -> None:
