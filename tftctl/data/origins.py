@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from tftctl.data.panel import Panel
 
+_CHUNK = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Origins:
@@ -21,7 +23,7 @@ class Origins:
 
 def find_origins(panel: Panel, encoder_length: int, required: Sequence[int]) -> Origins:
     """`required` are the column numbers whose nulls spoil a window (the row's own period's inputs)."""
-    null = np.isnan(panel.features[:, list(required)]).any(axis=1) if required else np.zeros(panel.rows, bool)
+    null = _any_null(panel.features, list(required))
     seen = np.concatenate(([0], np.cumsum(null)))
     start = np.maximum(np.arange(panel.rows) + 1 - encoder_length, 0)
     short = panel.position() < encoder_length - 1
@@ -34,3 +36,9 @@ def find_origins(panel: Panel, encoder_length: int, required: Sequence[int]) -> 
     usable = ~(panel.is_filled | short | spoiled)
     counts = {reason: np.bincount(panel.group[rows], minlength=len(panel.groups)) for reason, rows in reasons.items()}
     return Origins(usable, counts)
+
+
+def _any_null(features: npt.NDArray[np.float32], columns: list[int]) -> npt.NDArray[np.bool_]:
+    """Rows with a null in any of the columns, a chunk at a time: the matrix can be larger than memory."""
+    starts = range(0, features.shape[0], _CHUNK)
+    return np.concatenate([np.isnan(features[start : start + _CHUNK, columns]).any(axis=1) for start in starts])

@@ -13,6 +13,7 @@ from tftctl.data.panel import Panel
 Array = npt.NDArray[np.float64]
 MIN_LABELS = 250
 CLIP = 10.0
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,28 @@ def fit_inputs(panel: Panel, train_end: int) -> InputScale:
     mean = np.zeros((len(periods), len(panel.columns)))
     std = np.ones_like(mean)
     for place in range(len(periods)):
-        rows = panel.features[sample & (period_of == place)].astype(np.float64)
-        for column in range(rows.shape[1]):
-            values = rows[:, column][np.isfinite(rows[:, column])]
-            if values.size:
-                mean[place, column] = values.mean()
-                std[place, column] = values.std() or 1.0
+        rows = np.flatnonzero(sample & (period_of == place))
+        mean[place], std[place] = _moments(panel.features, rows)
     return InputScale(periods, mean, std)
+
+
+def _moments(features: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """Mean and standard deviation (ddof 0) per column of some rows, NaN left out, in float64, a chunk at a time.
+
+    0 and 1 for a column without values, 1 for a constant one: the matrix can be larger than memory.
+    """
+    chunks = [rows[start : start + _CHUNK] for start in range(0, rows.size, _CHUNK)]
+    count, total = np.zeros((2, features.shape[1]))
+    for chunk in chunks:
+        values = features[chunk]
+        count += np.isfinite(values).sum(axis=0)
+        total += np.nansum(values, axis=0, dtype=np.float64)
+    seen = np.maximum(count, 1)
+    mean, squares = total / seen, np.zeros(features.shape[1])
+    for chunk in chunks:
+        squares += np.nansum((features[chunk] - mean) ** 2, axis=0)
+    std = np.sqrt(squares / seen)
+    return mean, np.where(std > 0, std, 1.0)
 
 
 def short_of_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> list[tuple[int, str, int]]:

@@ -12,6 +12,7 @@ from training_world import DAY, hand_panel, prepare, table
 
 from tftctl.core.errors import DataError
 from tftctl.core.workspace import Workspace
+from tftctl.data import scaling
 from tftctl.data.assemble import Prepared
 from tftctl.data.panel import Panel
 from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels, short_of_labels
@@ -67,6 +68,20 @@ def test_filled_bars_and_nulls_are_no_sample() -> None:
     kept = ~panel.is_filled
     assert scale.mean[0, 0] == pytest.approx(panel.features[kept, 0].astype(float).mean())
     assert scale.std[0, 1] == pytest.approx(np.nanstd(panel.features[kept, 1].astype(float)))
+
+
+def test_statistics_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S5: a mean far from 0 costs no digits, whole or in chunks, beside NumPy on the whole."""
+    panel = hand_panel([1000, 700], periods=["1h", "4h"], features=3)
+    panel.features[:, 1] += 1000
+    panel.features[::7, 2] = np.nan
+    for size in (65_536, 100, 7):
+        monkeypatch.setattr(scaling, "_CHUNK", size)
+        scale = fit_inputs(panel, int(panel.available_at.max()))
+        for place, rows in enumerate((slice(0, 1000), slice(1000, 1700))):
+            values = panel.features[rows].astype(np.float64)
+            assert scale.mean[place] == pytest.approx(np.nanmean(values, axis=0), rel=1e-13)
+            assert scale.std[place] == pytest.approx(np.nanstd(values, axis=0), rel=1e-12)
 
 
 def test_a_column_that_is_constant_or_absent_in_training_is_only_shifted() -> None:

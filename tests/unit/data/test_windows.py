@@ -14,6 +14,7 @@ from training_world import DAY, ENCODER, HOUR, hand_panel, make_market, prepare,
 
 from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.workspace import Workspace
+from tftctl.data import origins as origins_module
 from tftctl.data import panel as panel_module
 from tftctl.data.assemble import Prepared, gather, known_instances, prepare_again
 from tftctl.data.inputs import allowed_columns, choose_inputs, read_allowlist
@@ -239,8 +240,10 @@ def test_inputs_are_scale_free_and_nothing_else_may_be_named(market: Workspace, 
         choose_inputs(columns, ["log_return"], ["rsi_6"])
 
 
-def test_a_null_own_input_leaves_out_every_window_that_holds_it() -> None:
+@pytest.mark.parametrize("chunk", [65_536, 13])
+def test_a_null_own_input_leaves_out_every_window_that_holds_it(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """S3: counted under its reason, beside windows that are too short, against a loop."""
+    monkeypatch.setattr(origins_module, "_CHUNK", chunk)
     rng = np.random.default_rng(3)
     panel = hand_panel([60, 40], features=3)
     panel.features[rng.random(panel.features.shape) < 0.03] = np.nan
