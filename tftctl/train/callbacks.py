@@ -53,6 +53,8 @@ class EpochLog(Checkpoint):
             f"  composite {values.get('val_composite_score', math.nan):.4f}"
             f"  {time.perf_counter() - self._started:.0f} s"
         )
+        if not math.isfinite(values.get("val_loss", 0.0)):
+            self._say("warning: the network has diverged, its losses are not finite; lower lr or gradient_clip_val")
 
 
 class StepProgress(Callback):
