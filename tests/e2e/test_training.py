@@ -276,3 +276,33 @@ def test_runs_of_one_minute_do_not_meet(tmp_path: Path) -> None:
     runs = [create_run(workspace, "train") for _ in range(3)]
     assert len({run.root for run in runs}) == 3
     assert all(re.fullmatch(r"train-\d{8}_\d{4}(-\d+)?", run.name) for run in runs)
+
+
+CORNERS = {
+    "only binary": ["targets=[target_binarytrend]"],
+    "only regression": ["targets=[target_max_drawdown]", "uncertainty=off"],
+    "one of each": ["symbols=[SYN02]", "periods=[4h]", "reals=[log_return]", "targets=[target_binarytrend]"],
+    "batches of one": ["batch_size=1", "targets=[target_logreturn]"],
+    "a batch larger than the data": ["batch_size=100000", "symbols=[SYN01]"],
+    "one bar": ["max_encoder_length=1"],
+    "no dropout, two layers": ["dropout=0", "lstm_layers=2"],
+    "no known inputs": ["reals=[log_return, rsi_6, rsi_6__4h]"],
+    "no checkpoints by score": ["top_k=0"],
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners_of_the_configuration_train_and_evaluate(trained: Workspace, tmp_path: Path, name: str) -> None:
+    """Issue's bad input that is none: each gives finite losses and scores at the origins that it has."""
+    workspace = linked(trained, tmp_path)
+    options = ["periods=[4h]", "max_steps=1", "hidden_size=4", "attention_head_size=1", *CORNERS[name]]
+    result = train_job(workspace, None, options, "cpu", quiet)
+    assert result.val_loss is not None and math.isfinite(result.val_loss)
+    assert (result.best_checkpoint is None) == (name == "no checkpoints by score")
+    found = eval_job(workspace, result.run, "test", "last")
+    asked = [option for option in options if option.startswith("targets")] or [f"targets=[{', '.join(TARGETS)}]"]
+    assert {row["target"] for row in found.origins} == set(asked[-1][9:-1].split(", "))
+    assert all(row["origins"] > 0 for row in found.origins)
+    frame = pl.read_parquet(workspace.root / found.predictions)
+    assert frame["prediction"].is_finite().all()
+    assert frame["truth"].is_finite().all()
