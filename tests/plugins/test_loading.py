@@ -162,6 +162,22 @@ def test_fields_of_a_target(tmp_path: Path, fields: str, reason: str) -> None:
     assert reason in (info.error or "")
 
 
+def test_every_parameter_of_a_source_needs_a_default(tmp_path: Path) -> None:
+    text = """
+from tftctl.api import Params, Source, hookimpl
+
+class Size(Params):
+    bars: int
+
+@hookimpl
+def tftctl_sources():
+    yield Source(name="mine", summary="x", provides="bars", fetch=lambda params: iter(()), params=Size)
+"""
+    with pytest.warns(TftctlWarning):
+        error = row(load_registry(workspace_of(tmp_path, bad=text)), "bad").error
+    assert error == "source 'mine': its defaults do not work: bars: Field required"
+
+
 def test_a_field_of_an_unexpected_type_does_not_hide_the_others(tmp_path: Path) -> None:
     text = METRIC.format(name="Sign Share").replace("lower=0.0", 'lower="a"')
     with pytest.warns(TftctlWarning):

@@ -176,8 +176,10 @@ def gaps(ctx: typer.Context, symbols: Symbols = None, as_json: JsonFlag = False)
         rows = list_gaps(snapshot, _names(symbols))
     if as_json:
         emit_json(rows)
-    else:
-        print_table(("symbol", "period", "from", "to", "missing"), [list(row.values()) for row in rows])
+        return
+    print_table(("symbol", "period", "from", "to", "missing"), [list(row.values()) for row in rows])
+    if not rows:
+        say("no expected bar is missing")
 
 
 def show_import(found: ImportReport, as_json: bool, *, strict: bool = False) -> None:
@@ -242,7 +244,7 @@ def _show_fetched(found: Fetched, as_json: bool) -> None:
     if as_json:
         emit_json(asdict(found))
         return
-    print_table(("what", "value"), [(key, _listed(value)) for key, value in asdict(found).items() if key != "warnings"])
+    print_table(("what", "value"), [(key, value) for key, value in asdict(found).items() if key != "warnings"])
     say("next: tftctl features build")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 Scale = Literal["free", "price", "volume"]
 Kind = Literal["regression", "binary"]
+Basis = Literal["raw", "split", "total"]
 Scope = Literal["group", "context", "cross_section"]
+
+BASES: tuple[str, ...] = get_args(Basis)
 
 
 class Params(BaseModel):
@@ -214,7 +217,7 @@ class SourceFrame:
     period: str
     frame: pl.DataFrame
     calendar: str = "24x7"
-    basis: Literal["raw", "split", "total"] = "raw"
+    basis: Basis = "raw"
     extras: Mapping[str, Scale] = field(default_factory=dict)
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
+from pydantic import ValidationError
+
 from tftctl.core.errors import TftctlError
 from tftctl.core.names import TARGET_PREFIX, name_problem
 from tftctl.core.periods import parse_period
@@ -192,7 +194,7 @@ def _defaults(record: Indicator | Target | Source, functions: tuple[str, ...]) -
         params = record.params()
         answers = {name: getattr(record, name)(params) for name in functions}
     except Exception as error:  # noqa: BLE001 - the guest's own code; the text goes into the list of plugins
-        yield f"its defaults do not work: {type(error).__name__}: {error}"
+        yield f"its defaults do not work: {_cause(error)}"
         return
     if "inputs" in answers and not _are_names(answers["inputs"]):
         yield "inputs(params) must return a tuple of column names"
@@ -200,6 +202,12 @@ def _defaults(record: Indicator | Target | Source, functions: tuple[str, ...]) -
         if name in answers and not _is_whole(answers[name], least):
             yield f"{name}(params) returns {answers[name]!r}, not a number of bars of at least {least}"
         yield from _output_bars(record, params, name, least)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors())
+    return f"{type(error).__name__}: {error}"
 
 
 def _output_bars(record: Any, params: Any, name: str, least: int) -> Iterator[str]:

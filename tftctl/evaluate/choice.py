@@ -45,7 +45,7 @@ def choose_checkpoints(run: Run, name: str) -> Choice:
         if path.is_file():
             return Choice(path.stem, (path,))
     raise UsageError(
-        f"{run.name} has no checkpoint {name!r}", choices(name, [*WORDS, *(p.stem for p in kept)], "checkpoints")
+        f"{run.name} has no checkpoint {name!r}", choices(name, {*WORDS, *(p.stem for p in kept)}, "checkpoints")
     )
 
 

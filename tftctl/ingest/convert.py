@@ -31,7 +31,9 @@ def convert(source: Path, output: Path, *, trust_pickle: bool, force: bool) -> i
         _write(table, partial, kind)
         os.replace(partial, output)
     except OSError as error:
-        raise DataError(f"cannot write {output}: {error.strerror}", "choose a place that you may write to") from None
+        raise DataError(
+            f"cannot write {output}: {error.strerror or error}", "choose a place that you may write to"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return table.height

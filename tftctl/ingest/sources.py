@@ -13,7 +13,7 @@ from tftctl.core.errors import DataError, PluginError, TftctlError, UsageError, 
 from tftctl.core.names import BAR_COLUMNS, name_problem
 from tftctl.core.periods import parse_period
 from tftctl.core.progress import Report, silent
-from tftctl.core.records import Scale, Source, SourceFrame
+from tftctl.core.records import BASES, Scale, Source, SourceFrame
 from tftctl.core.times import now_ms
 from tftctl.ingest.bars import REASON, bar_problems, place_on_calendar, settle_duplicates
 from tftctl.ingest.identity import normal_symbol
@@ -80,7 +80,11 @@ def fetch_bars(
             raise DataError(f"{source.name} gave nothing", "other parameters? see: tftctl plugins show " + source.name)
         staging.write(scales)
         if any(entry.rows_rejected for entry in entries):
-            write_report(report_folder(reports, now), entries)
+            folder = report_folder(reports, now)
+            write_report(folder, entries)
+            if not any(entry.rows_accepted or entry.duplicates for entry in entries):
+                first = next(note for entry in entries for note in _refusals(entry))
+                raise DataError(f"{source.name}: no row was accepted; {first}", f"the rows: {folder}/rejects.csv")
         number = txn.commit()
     return Fetched(
         symbols=tuple(sorted({str(entry.symbol) for entry in entries})),
@@ -91,8 +95,14 @@ def fetch_bars(
         rows_rejected=sum(entry.rows_rejected for entry in entries),
         duplicates=sum(entry.duplicates for entry in entries),
         snapshot=number,
-        warnings=tuple(note for entry in entries for note in entry.warnings),
+        warnings=tuple(note for entry in entries for note in (*_refusals(entry), *entry.warnings)),
     )
+
+
+def _refusals(entry: FileReport) -> Iterator[str]:
+    if entry.rows_rejected:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in entry.reasons.items())
+        yield f"{entry.symbol} {entry.period}: {entry.rows_rejected:,} rows refused: {reasons}"
 
 
 def _frames(source: Source, params: Any) -> Iterator[SourceFrame]:
@@ -136,6 +146,8 @@ def _check_contract(source: Source, frame: Any) -> None:
     try:
         parse_period(frame.period)
         market_of(frame.calendar, frame.basis, 0)
+        if frame.basis not in BASES:
+            raise DataError(f"basis is {frame.basis!r}, not one of {', '.join(BASES)}")
         if normal_symbol(frame.symbol) != frame.symbol:
             raise DataError(f"{frame.symbol!r} cannot be a symbol, {normal_symbol(frame.symbol)!r} can")
     except TftctlError as error:

@@ -10,7 +10,7 @@ import polars as pl
 
 from tftctl.core.names import BAR_COLUMNS, name_problem
 from tftctl.core.periods import parse_period, period_ms
-from tftctl.core.records import Scale, Source, SourceFrame
+from tftctl.core.records import BASES, Scale, Source, SourceFrame
 from tftctl.core.times import now_ms
 from tftctl.ingest.bars import REASON, bar_problems, place_on_calendar
 from tftctl.ingest.identity import normal_symbol
@@ -18,7 +18,6 @@ from tftctl.ingest.market import market_of
 from tftctl.testing.report import Finding, malformed, run_checks
 
 FRAMES = 4
-BASES = ("raw", "split", "total")
 
 
 def check(record: Source) -> list[Finding]:

@@ -187,6 +187,7 @@ def test_a_source_s_bars_are_checked_like_a_file_s(workspace: Workspace) -> None
     assert stored(workspace, "BTCUSDT").height == 2
     (folder,) = (workspace.reports / "imports").iterdir()
     assert "a blank or NaN inside the row" in (folder / "rejects.csv").read_text()
+    assert found.warnings[0].startswith("BTCUSDT 1h: 2 rows refused: ")
     again = fetch(workspace, source_of(SourceFrame("BTCUSDT", "1h", bars(2))))
     assert (again.rows_accepted, again.duplicates) == (1, 1)
 
@@ -214,6 +215,23 @@ def test_a_source_that_breaks_its_contract_is_named(workspace: Workspace, frame:
     with Store(workspace.store).read() as snapshot:
         assert not snapshot.has("bars")
     assert not workspace.reports.exists()
+
+
+def test_a_fetch_of_which_nothing_is_accepted_fails(workspace: Workspace) -> None:
+    with pytest.raises(
+        DataError, match="no row was accepted; BTCUSDT 1h: 3 rows refused: an infinite number"
+    ) as caught:
+        fetch(workspace, source_of(SourceFrame("BTCUSDT", "1h", bars(3, volume=[float("inf")] * 3))))
+    (folder,) = (workspace.reports / "imports").iterdir()
+    assert str(folder / "rejects.csv") in caught.value.hint
+    with Store(workspace.store).read() as snapshot:
+        assert snapshot.number == 0
+
+
+def test_a_basis_that_there_is_not(workspace: Workspace) -> None:
+    odd: Any = "adjusted"
+    with pytest.raises(PluginError, match="basis is 'adjusted', not one of raw, split, total"):
+        fetch(workspace, source_of(SourceFrame("BTCUSDT", "1h", bars(3), basis=odd)))
 
 
 def test_a_source_s_other_market_is_not_spliced_to_the_first(workspace: Workspace) -> None:
