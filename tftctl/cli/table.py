@@ -66,7 +66,7 @@ def cell(value: Any) -> str:
 def _short(value: float) -> str:
     if 1e3 <= abs(value) < 1e15:
         return f"{value:,.2f}"
-    return f"{value:.6g}" if abs(value) >= 1 else f"{value:.4g}"
+    return f"{value:.4f}".rstrip("0").rstrip(".") if 1 <= abs(value) < 1e3 else f"{value:.4g}"
 
 
 def _print_fitted(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
