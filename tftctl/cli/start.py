@@ -37,7 +37,7 @@ def quickstart(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Workspace to make or use.")] = Path("quickstart"),
     as_json: JsonFlag = False,
 ) -> None:
-    """The whole job on embedded data, in a minute or two: sample, build, train, evaluate."""
+    """The whole job on embedded data, in a few minutes: sample, build, train, evaluate."""
     from tftctl.cli.evaluate import print_scores
     from tftctl.start.quickstart import quickstart as run_quickstart
 

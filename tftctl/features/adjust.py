@@ -40,7 +40,7 @@ def adjust_bars(
         symbol = bars["symbol"][0]
         raise ConfigError(
             f"adjust: {wanted} is not possible for {symbol}, whose files carry {basis}-adjusted prices only",
-            f"set adjust: {basis}, or import raw prices with --factors",
+            f"set adjust: {basis}, or import raw prices and their factors: data import --as factors",
         )
     assert factors is not None
     split, price = _at_dates(bars, factors)

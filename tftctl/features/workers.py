@@ -198,7 +198,7 @@ def make_symbols(work: Work, symbols: Sequence[str]) -> Written:
 
 
 _ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
-_opened: dict[str, tuple[Snapshot, Layout]] = {}
+_opened: dict[tuple[Path, int, str], tuple[Snapshot, Layout]] = {}
 
 
 def _examine(setup: Setup, period: str, symbols: list[str]) -> Mapping[str, Affected]:
@@ -216,8 +216,8 @@ def _make(setup: Setup, plans: Plans, cross: Crossed, symbols: list[str]) -> Wri
 
 
 def _open(setup: Setup) -> tuple[Snapshot, Layout]:
-    """Once per worker: the snapshot and its layout. The writer's lock of the parent keeps the files in place."""
-    key = f"{setup.store.root}#{setup.snapshot}"
+    """Once per worker and build: the snapshot and its layout. The lock of the parent keeps the files in place."""
+    key = setup.store.root, setup.snapshot, setup.config.model_dump_json()
     if key not in _opened:
         snapshot = Snapshot(setup.store.storage, setup.store.manifest(setup.snapshot))
         _opened[key] = snapshot, lay_out(snapshot, setup.config, setup.load(), setup.observed)

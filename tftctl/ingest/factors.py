@@ -51,7 +51,7 @@ def import_factors(store: Store, paths: Sequence[Path]) -> dict[str, int]:
         if symbol in found:
             raise DataError(f"{path}: another file holds factors of {symbol}, too", "name one of them")
         found[symbol] = read_factors(path)
-    with store.write("data import --factors") as txn:
+    with store.write("data import --as factors") as txn:
         for symbol, rows in found.items():
             rows = rows.select(pl.lit(symbol).alias("symbol"), pl.lit(PERIOD).alias("period"), pl.all())
             if txn.base.has(TABLE) and symbol in txn.base.symbols(TABLE, PERIOD):
