@@ -9,8 +9,7 @@ from typing import Any
 from tftctl.core.errors import ConfigError, choices
 from tftctl.core.names import is_target_column
 from tftctl.data.spec import InputSpec
-
-_INPUT_ROLES = ("own", "normalised", "extra", "context", "macro", "known")
+from tftctl.features.columns import INPUT_ROLES
 
 
 def choose_inputs(
@@ -35,7 +34,7 @@ def choose_inputs(
 
 def allowed_columns(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every column that is an input when nobody says otherwise: scale-free, and no bar or age."""
-    return [name for name, entry in columns.items() if entry["role"] in _INPUT_ROLES and entry["scale"] == "free"]
+    return [name for name, entry in columns.items() if entry["role"] in INPUT_ROLES and entry["scale"] == "free"]
 
 
 def read_allowlist(path: Path) -> list[str] | None:
@@ -61,5 +60,20 @@ def _check(name: str, columns: Mapping[str, Mapping[str, Any]], place: str) -> N
 
 
 def _spec(name: str, entry: Mapping[str, Any]) -> InputSpec:
-    block = {"context": entry.get("context_period"), "macro": name, "age": entry["source"]}.get(entry["role"])
-    return InputSpec(name=name, role=entry["role"], block=block)
+    return InputSpec(name=name, role=entry["role"], block=_block(name, entry))
+
+
+def _block(name: str, entry: Mapping[str, Any]) -> str | None:
+    """What the column is a view of, if not of the row's own bars: a null there is data, flagged by block (S3)."""
+    match entry["role"]:
+        case "context":
+            return entry["context_period"]
+        case "macro":
+            return name
+        case "age":
+            return entry["source"]
+        case "cross_section":
+            return "cross_section"
+        case "contextual":
+            return "context"
+    return None

@@ -15,7 +15,7 @@ class _Frozen(BaseModel):
 
 
 class InputSpec(_Frozen):
-    """One input column. `block` names the context period or macro series whose absence is flagged."""
+    """One input column. `block` names the context period, macro series or cross-section whose absence is flagged."""
 
     name: str
     role: str
@@ -90,5 +90,5 @@ class DataSpec(_Frozen):
 
     @property
     def required(self) -> list[int]:
-        """Numbers of the inputs whose nulls spoil a window: those of the row's own period (S3)."""
+        """Numbers of the inputs whose nulls spoil a window: those of the row's own bars (S3)."""
         return [place for place, item in enumerate(self.inputs) if item.block is None and item.role != "known"]

@@ -163,6 +163,8 @@ def _write(
             if period not in plans:
                 txn.drop(table, period)
     if all(plan.mode(table) == "keep" for plan in plans.values() for table in TABLES):
+        if not _described(txn, layout):
+            _describe(txn, layout)
         return 0
     done: dict[int, Written] = {}
     with tempfile.TemporaryDirectory(prefix="tftctl-") as folder:
@@ -209,6 +211,12 @@ def _patch(txn: Transaction, key: Key, parts: Sequence[Written]) -> None:
         txn.delete(*key, pl.concat(removed))
     if frames:
         txn.upsert(*key, pl.concat(frames))
+
+
+def _described(txn: Transaction, layout: Layout) -> bool:
+    """Whether the columns are stored with the roles and texts that they have now."""
+    columns = {"features": layout.own, "fused": layout.fused}
+    return all(txn.base.meta(name)["columns"] == describe_columns(found) for name, found in columns.items())
 
 
 def _describe(txn: Transaction, layout: Layout) -> None:

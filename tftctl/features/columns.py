@@ -9,13 +9,15 @@ from typing import Any, Literal
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError, choices
 from tftctl.core.names import BAR_COLUMNS, age_column, context_column
-from tftctl.core.records import Scale
+from tftctl.core.records import Scale, Scope
 from tftctl.features.anomaly import anomaly_columns, hint_name
 from tftctl.features.definitions import IndicatorInstance, TargetInstance, of_scope
 from tftctl.features.normalise import SUFFIXES
 
-Role = Literal["bar", "own", "normalised", "context", "macro", "age", "known", "extra"]
-INPUT_ROLES = frozenset({"own", "normalised", "context", "macro", "extra", "known"})
+Role = Literal["bar", "own", "normalised", "context", "macro", "age", "known", "extra", "cross_section", "contextual"]
+INPUT_ROLES = frozenset({"own", "normalised", "context", "macro", "extra", "known", "cross_section", "contextual"})
+# what indicators of a scope make; those over other rows are views of others, whose nulls are data (S3)
+_ROLES: dict[Scope, Role] = {"group": "own", "context": "contextual", "cross_section": "cross_section"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _indicator_columns(instances: Sequence[IndicatorInstance]) -> list[Column]:
     return [
         Column(
             feature.column,
-            "known" if instance.record.known else "own",
+            "known" if instance.record.known else _ROLES[instance.record.scope],
             scales[instance.record.name, feature.output],
             instance.record.name,
             None,
