@@ -19,6 +19,10 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+Recalendar = Annotated[
+    bool, typer.Option("--recalendar", help="Renew the slots of the observed calendar that earlier builds froze.")
+]
+
 app = typer.Typer(help="Indicators, targets and the fused table.", no_args_is_help=True)
 
 
@@ -29,6 +33,7 @@ def build(
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; by default as many as pay.", metavar="N")
     ] = None,
     engine: Annotated[Engine, typer.Option(help="Where processes run: here, or on a Ray cluster.")] = Engine.processes,
+    recalendar: Recalendar = False,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -36,24 +41,30 @@ def build(
     from tftctl.start.jobs import build_job
 
     with progress_bar() as report:
-        result = build_job(workspace_of(ctx), overrides, report, jobs, engine.value)
+        result = build_job(workspace_of(ctx), overrides, report, jobs, engine.value, recalendar=recalendar)
     for note in result.notes:
         say(note)
     if as_json:
         emit_json(asdict(result))
         return
     rows = {key: value for key, value in asdict(result).items() if key not in ("columns", "notes")}
+    if not recalendar:
+        del rows["slots_changed"]
     rows |= {f"columns: {role}": count for role, count in result.columns.items()}
     print_table(("what", "value"), list(rows.items()))
     say("next: tftctl train" if result.rows_computed else "nothing had changed; next: tftctl train")
 
 
 @app.command("plan")
-def plan(ctx: typer.Context, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+def plan(
+    ctx: typer.Context, recalendar: Recalendar = False, overrides: Overrides = None, as_json: JsonFlag = False
+) -> None:
     """Show what a build would make now, of how many rows, and why; writes nothing."""
     from tftctl.start.jobs import plan_job
 
-    found = plan_job(workspace_of(ctx), overrides)
+    found = plan_job(workspace_of(ctx), overrides, recalendar=recalendar)
+    for note in found.notes:
+        say(note)
     if as_json:
         emit_json(asdict(found))
         return

@@ -26,10 +26,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """All actions of a build. `rows_to_compute` adds up their rows."""
+    """All actions of a build. `rows_to_compute` adds up their rows; `slots_changed` as in `BuildResult`."""
 
     actions: list[Action]
     rows_to_compute: int
+    notes: tuple[str, ...] = ()
+    slots_changed: int = 0
 
 
 def describe_plan(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPlan]) -> BuildPlan:
@@ -100,7 +102,8 @@ def _fused_rows(
     sources = [plans[q] for q in (plan.period, *layout.contexts(plan.period))]
     bars = snapshot.groups("bars", plan.period)
     fresh = [symbol for symbol in plan.symbols if any(symbol in source.fresh for source in sources)]
-    touched = [symbol for symbol in plan.symbols if any(symbol in source.affected for source in sources)]
+    slots = [source.slots_since_ms for source in sources[1:]]
+    touched = [s for s in plan.symbols if any(s in named for named in (*slots, *(e.affected for e in sources)))]
     touched = [symbol for symbol in touched if symbol not in fresh]
     if fresh:
         rows = sum(bars[symbol] for symbol in fresh)
@@ -117,8 +120,9 @@ def _fused_rows(
 def _rows_touched(snapshot: Snapshot, plan: PeriodPlan, sources: Sequence[PeriodPlan], symbol: str) -> int:
     """Stored fused rows within reach of a change, and own rows that are new."""
     entries = [source.affected[symbol] for source in sources if symbol in source.affected]
-    since = min(entry.since_ms for entry in entries)
-    untils = [entry.until_ms for entry in entries]
+    slots = [source.slots_since_ms[symbol] for source in sources[1:] if symbol in source.slots_since_ms]
+    since = min([*slots, *(entry.since_ms for entry in entries)])
+    untils = [entry.until_ms for entry in entries] + [None] * len(slots)
     instants = snapshot.scan("fused", plan.period, symbols=[symbol], columns=["available_at"])
     at = instants.filter(pl.col("available_at") >= since).collect(engine="in-memory")["available_at"]
     if None not in untils:

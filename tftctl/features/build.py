@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tftctl.features.actions import BuildPlan, describe_plan
 from tftctl.features.columns import Column, describe_columns, describe_targets
 from tftctl.features.crosssection import CrossSections, cross_sections
 from tftctl.features.layout import Layout, lay_out
-from tftctl.features.observed import freeze_observed, observed_calendar
+from tftctl.features.observed import expected_slots, freeze
 from tftctl.features.plan import TABLES, Affected, PeriodPlan, examine_groups, plan_build
 from tftctl.features.workers import Engine, Here, Key, Setup, Workers, Written, process_pool, ray_pool
 from tftctl.plugins import Registry
@@ -31,7 +31,10 @@ WORTH_A_POOL = 150_000
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What a build did. `rows` are those of the fused table, `columns` counts feature columns by role."""
+    """What a build did. `rows` are those of the fused table, `columns` counts feature columns by role.
+
+    `slots_changed` counts frozen slots of the observed calendar that were renewed.
+    """
 
     snapshot: int
     groups: int
@@ -42,6 +45,7 @@ class BuildResult:
     seconds: float
     columns: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    slots_changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,30 @@ HERE = Spread(jobs=1)
 
 
 def build(
-    store: Store, config: FeaturesConfig, registry: Registry, report: Report = silent, spread: Spread = HERE
+    store: Store,
+    config: FeaturesConfig,
+    registry: Registry,
+    report: Report = silent,
+    spread: Spread = HERE,
+    *,
+    recalendar: bool = False,
 ) -> BuildResult:
     """Make what is missing or stale and commit it as one snapshot; nothing changed makes none.
 
-    Raises DataError when there are no bars, ConfigError for definitions that do not fit them.
+    `recalendar` renews the frozen slots of the observed calendar. Raises DataError when there are no bars, ConfigError
+    for definitions that do not fit them.
     """
     started = time.perf_counter()
     with store.write("features build") as txn:
-        observed = freeze_observed(txn)
-        layout = lay_out(txn.pending(), config, registry, observed)
-        setup = None if spread.load is None else Setup(store, txn.base.number, config, observed, spread.load)
+        expected = expected_slots(txn.base, renew=recalendar)
+        freeze(txn, expected)
+        layout = lay_out(txn.pending(), config, registry, expected.calendar)
+        setup = None if spread.load is None else Setup(store, txn.base.number, config, expected.calendar, spread.load)
         with _workers(txn, layout, spread, setup) as workers:
-            plans = plan_build(txn.pending(), layout, partial(_examine, workers, spread))
+            plans = plan_build(txn.pending(), layout, partial(_examine, workers, spread), expected.since_ms)
             computed = _write(txn, layout, plans, workers, _tasks(txn, layout, spread), report)
+        if expected.since_ms:
+            _describe(txn, layout)  # other slots may leave all rows as they are
         number = txn.commit()
         after = txn.pending()
         return BuildResult(
@@ -85,16 +99,19 @@ def build(
             targets=len(layout.recipe.targets),
             seconds=round(time.perf_counter() - started, 3),
             columns=_count_roles(layout.fused),
-            notes=layout.notes,
+            notes=(*layout.notes, *expected.notes),
+            slots_changed=expected.slots_changed,
         )
 
 
-def plan_features(store: Store, config: FeaturesConfig, registry: Registry) -> BuildPlan:
+def plan_features(store: Store, config: FeaturesConfig, registry: Registry, *, recalendar: bool = False) -> BuildPlan:
     """What `build` would do now, and why; writes nothing. Raises as `build` does."""
     with store.read() as snapshot:
-        layout = lay_out(snapshot, config, registry, observed_calendar(snapshot))
-        plans = plan_build(snapshot, layout, partial(examine_groups, snapshot, layout))
-        return describe_plan(snapshot, layout, plans)
+        expected = expected_slots(snapshot, renew=recalendar)
+        layout = lay_out(snapshot, config, registry, expected.calendar)
+        plans = plan_build(snapshot, layout, partial(examine_groups, snapshot, layout), expected.since_ms)
+        plan = describe_plan(snapshot, layout, plans)
+        return replace(plan, notes=expected.notes, slots_changed=expected.slots_changed)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from tftctl.features.definitions import fingerprint, of_scope, resolve
 from tftctl.features.fuse import MacroSeries
 from tftctl.features.groups import Recipe, calendars_of
 from tftctl.features.marks import Marks, fused_marks, label_marks, own_marks
+from tftctl.features.observed import slots_mark
 from tftctl.plugins import Registry
 from tftctl.store import Snapshot
 
@@ -86,7 +87,7 @@ def lay_out(
             "targets": dict.fromkeys(periods, label_marks(recipe)),
             "fused": {p: fused_marks(recipe, p, own_by_period, fused, macro) for p in periods},
         },
-        bar_marks={period: _bar_mark(snapshot, recipe, period, symbols[period]) for period in periods},
+        bar_marks={period: _bar_mark(snapshot, recipe, period, symbols[period], observed) for period in periods},
         calendar_meta={symbol: meta["symbols"][symbol] for symbol in everyone},
         notes=notes,
     )
@@ -151,12 +152,13 @@ def _macro(snapshot: Snapshot, config: FeaturesConfig) -> list[MacroSeries]:
     return series
 
 
-def _bar_mark(snapshot: Snapshot, recipe: Recipe, period: str, symbols: Sequence[str]) -> str:
+def _bar_mark(
+    snapshot: Snapshot, recipe: Recipe, period: str, symbols: Sequence[str], observed: ObservedCalendar | None
+) -> str:
     """Changes with every stored bar, factor, calendar and setting that prepared bars are made from."""
     config, meta = recipe.config, snapshot.meta("bars")
     factors = snapshot.data_version("factors") if snapshot.has("factors") else None
-    frozen = snapshot.has("calendar") and period in snapshot.periods("calendar")
-    slots = snapshot.data_version("calendar", period) if frozen else None
+    slots = None if observed is None else slots_mark(observed, period)
     markets = {symbol: meta["symbols"][symbol] for symbol in symbols}
     settings = [config.adjust, config.max_fill_bars, meta.get("calendar_versions"), dict(recipe.extra_scales)]
     return fingerprint(settings, factors, slots, markets, snapshot.data_version("bars", period))

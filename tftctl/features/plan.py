@@ -52,7 +52,8 @@ class PeriodPlan:
     """The work of one period. `affected` by symbol; a symbol that is `fresh` had no rows at all, one that is `gone`
     has rows but no bars any more.
 
-    From `cross_since_ms` on cross-sections are made again for all symbols; None where they stand.
+    From `cross_since_ms` on cross-sections are made again for all symbols; None where they stand. `slots_since_ms`
+    names the symbols whose expected bars are others than at the last build, with the instant from which on they are.
     """
 
     period: str
@@ -63,6 +64,7 @@ class PeriodPlan:
     macro_changed: bool = False
     cross_since_ms: int | None = None
     gone: frozenset[str] = frozenset()
+    slots_since_ms: Mapping[str, int] = field(default_factory=dict)
 
     def mode(self, table: str) -> Mode:
         """How a table is brought up to date."""
@@ -72,11 +74,19 @@ class PeriodPlan:
 Examine = Callable[[str, list[str]], Mapping[str, Affected]]
 
 
-def plan_build(snapshot: Snapshot, layout: Layout, examine: Examine) -> dict[str, PeriodPlan]:
-    """Plans by period. `examine(period, symbols)` compares the bars of groups with what their rows were made from."""
+def plan_build(
+    snapshot: Snapshot, layout: Layout, examine: Examine, slots_since_ms: Mapping[str, int]
+) -> dict[str, PeriodPlan]:
+    """Plans by period. `examine(period, symbols)` compares the bars of groups with what their rows were made from.
+
+    `slots_since_ms` gives by period the instant from which on the observed calendar is another than at the last build.
+    """
     plans: dict[str, PeriodPlan] = {}
     for period in layout.periods:
-        plans[period] = _plan_own(snapshot, layout, period, examine)
+        plan = _plan_own(snapshot, layout, period, examine)
+        observed = [symbol for symbol in plan.symbols if layout.recipe.calendars[symbol].name == "observed"]
+        since = slots_since_ms.get(period)
+        plans[period] = plan if since is None else replace(plan, slots_since_ms=dict.fromkeys(observed, since))
     return {period: _with_fused(snapshot, layout, plans, period) for period in layout.periods}
 
 
@@ -152,6 +162,7 @@ def _with_fused(snapshot: Snapshot, layout: Layout, plans: Mapping[str, PeriodPl
     plan = plans[period]
     sources = [plans[q] for q in (period, *layout.contexts(period))]
     some = any(source.affected or source.fresh for source in sources)
+    some = some or any(source.slots_since_ms for source in sources[1:])
     joined = snapshot.meta("fused").get("macro", {}).get(period, {}) if snapshot.has("fused") else {}
     macro_changed = any(joined.get(name) != version for name, version in layout.macro_versions.items())
     # a context period that is new to a symbol gives columns to rows of any age

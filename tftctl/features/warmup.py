@@ -15,7 +15,7 @@ from tftctl.core.progress import Report, silent
 from tftctl.features.definitions import Feature, IndicatorInstance
 from tftctl.features.engine import compute_features, segment_bounds
 from tftctl.features.layout import Layout, lay_out
-from tftctl.features.observed import observed_calendar
+from tftctl.features.observed import expected_slots
 from tftctl.features.plan import prepared_bars
 from tftctl.plugins import Registry
 from tftctl.store import Store
@@ -85,7 +85,7 @@ def measure_warmup(
 ) -> list[Memory]:
     """Memory of every configured column of scope `group`, the worst first. Raises DataError for what has no bars."""
     with store.read() as snapshot:
-        layout = lay_out(snapshot, config, registry, observed_calendar(snapshot))
+        layout = lay_out(snapshot, config, registry, expected_slots(snapshot).calendar)
         groups = _wanted(layout, symbols, period)
         traces: dict[tuple[str, str], _Trace] = {}
         for done, (p, symbol) in enumerate(groups, 1):

@@ -85,6 +85,9 @@ class _Symbol:
         affected = [source.affected[self.symbol] for source in sources if self.symbol in source.affected]
         spans: list[Span] = [(entry.since_ms, entry.until_ms) for entry in affected]
         spans += [(source.cross_since_ms, None) for source in sources if source.cross_since_ms is not None]
+        # how stale a value of a context is depends on the bars expected there
+        others = [source.slots_since_ms for source in sources[1:]]
+        spans += [(since[self.symbol], None) for since in others if self.symbol in since]
         fresh = any(self.symbol in source.fresh for source in sources)
         if table.mode == "keep":
             return

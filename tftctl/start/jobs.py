@@ -36,6 +36,8 @@ def build_job(
     report: Report = silent,
     jobs: int | None = None,
     engine: Literal["processes", "ray"] = "processes",
+    *,
+    recalendar: bool = False,
 ) -> BuildResult:
     """`tftctl features build`."""
     from tftctl.features.build import Spread, build
@@ -43,15 +45,17 @@ def build_job(
 
     config = load_features_config(workspace, overrides)
     spread = Spread(jobs, engine, partial(load_registry, workspace))
-    return build(Store(workspace.store), config, load_registry(workspace), report, spread)
+    registry = load_registry(workspace)
+    return build(Store(workspace.store), config, registry, report, spread, recalendar=recalendar)
 
 
-def plan_job(workspace: Workspace, overrides: Sequence[str] | None = None) -> BuildPlan:
+def plan_job(workspace: Workspace, overrides: Sequence[str] | None = None, *, recalendar: bool = False) -> BuildPlan:
     """`tftctl features plan`."""
     from tftctl.features.build import plan_features
     from tftctl.store import Store
 
-    return plan_features(Store(workspace.store), load_features_config(workspace, overrides), load_registry(workspace))
+    config, registry = load_features_config(workspace, overrides), load_registry(workspace)
+    return plan_features(Store(workspace.store), config, registry, recalendar=recalendar)
 
 
 def definitions_job(workspace: Workspace, overrides: Sequence[str] | None = None) -> list[Definition]:

@@ -199,11 +199,38 @@ def test_observed_slots_against_a_loop() -> None:
     assert 0 < len(expected) < len(set(np.concatenate(list(days.values()))))
 
 
-def test_observed_slots_are_frozen_and_go_on_as_the_grid() -> None:
-    """T2: after the last frozen slot every grid point is expected."""
+def test_after_the_last_observed_slot_none_is_expected() -> None:
+    """T2: a slot counts as soon as bars show it; after a few slots the next open is the next grid point."""
     calendar = ObservedCalendar({"1d": ms("2021-03-01", "2021-03-03")})
     slots = calendar.slots("1d", *ms("2021-03-01", "2021-03-05").tolist())
-    assert [iso(stamp)[8:10] for stamp in slots.open_ms] == ["01", "03", "04", "05"]
+    assert [iso(stamp)[8:10] for stamp in slots.open_ms] == ["01", "03"]
+    assert slots.due_ms.tolist() == ms("2021-03-02", "2021-03-04").tolist()
     opens = calendar.next_open("1d", ms("2021-03-01", "2021-03-03"))
     assert [iso(stamp)[8:10] for stamp in opens] == ["03", "04"]
     assert calendar.available_at("1d", ms("2021-03-01")).tolist() == ms("2021-03-02").tolist()
+
+
+@pytest.mark.parametrize(("period", "hours"), [("1d", [0]), ("4h", [8, 12, 16])])
+def test_the_next_open_after_the_last_observed_slot_keeps_the_week(period: str, hours: list[int]) -> None:
+    """T2: against a search over the grid for a time of the week that had a slot in the last four weeks."""
+    step = int(period[:-1]) * (DAY if period.endswith("d") else DAY // 24)
+    monday = int(ms("2021-03-01")[0])
+    weekdays = [monday + day * DAY for day in range(39) if day % 7 < 5 and day not in (4, 9)]
+    known = np.array([day + hour * DAY // 24 for day in weekdays for hour in hours])  # ends on a Thursday
+    calendar = ObservedCalendar({period: known})
+    asked = known[-1] + step * np.arange(60)
+    week, recent = 7 * DAY, known[known > known[-1] - 28 * DAY]
+    expected = []
+    for stamp in asked.tolist():
+        coming = stamp + step
+        while not any((coming - slot) % week == 0 for slot in recent.tolist()):
+            coming += step
+        expected.append(coming)
+    assert calendar.next_open(period, asked).tolist() == expected
+    assert calendar.next_open(period, known[:-1]).tolist() == known[1:].tolist()
+
+
+def test_odd_periods_go_on_as_the_grid() -> None:
+    """T2: where a week is no whole number of bars, no time of the week comes back."""
+    known = 5 * DAY * np.arange(100, 140)
+    assert ObservedCalendar({"5d": known}).next_open("5d", known[-1:]).tolist() == [int(known[-1]) + 5 * DAY]

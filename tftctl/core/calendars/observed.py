@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tftctl.core.calendars.continuous import Continuous
 from tftctl.core.calendars.slots import Slots
-from tftctl.core.periods import DAY_MS, period_ms
+from tftctl.core.periods import DAY_MS, WEEK_MS, period_ms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ _GRID = Continuous()
 
 @dataclass(frozen=True, slots=True)
 class ObservedCalendar:
-    """Frozen slots per period. After the last one every grid point is expected.
+    """Known slots per period, sorted. After the last one none is expected until bars show it.
 
     A bar on the grid that is no slot is still a real bar, complete one period after it opens.
     """
@@ -33,14 +33,9 @@ class ObservedCalendar:
     version: str = ""
 
     def slots(self, period: str, first_ms: int, last_ms: int) -> Slots:
-        """Frozen slots, and grid points after them, with first_ms <= open <= last_ms."""
-        import numpy as np
-
-        frozen = self.opens[period]
-        after = int(frozen[-1]) + 1 if frozen.size else first_ms
-        later = _GRID.slots(period, max(after, first_ms), last_ms).open_ms
-        inside = frozen[(frozen >= first_ms) & (frozen <= last_ms)]
-        opens = np.concatenate([inside, later]).astype(np.int64)
+        """Known slots with first_ms <= open <= last_ms."""
+        known = self.opens[period]
+        opens = known[(known >= first_ms) & (known <= last_ms)]
         return Slots(opens, opens + period_ms(period) + self.delay_ms)
 
     def available_at(self, period: str, timestamps: Instants) -> Instants:
@@ -48,19 +43,33 @@ class ObservedCalendar:
         return Continuous(delay_ms=self.delay_ms).available_at(period, timestamps)
 
     def next_open(self, period: str, timestamps: Instants) -> Instants:
-        """The next frozen slot, or the next grid point after the last one."""
+        """The next known slot; after the last one the next grid point at a time of the week that has had slots.
+
+        Which these are the last four weeks say; with less than two weeks of slots it is the next grid point.
+        """
         import numpy as np
 
-        frozen = self.opens[period]
-        grid = _GRID.next_open(period, timestamps)
-        if frozen.size == 0:
-            return grid
-        place = np.searchsorted(frozen, timestamps, side="right")
-        return np.where(place < frozen.size, frozen[np.minimum(place, frozen.size - 1)], grid)
+        known = self.opens[period]
+        coming = _next_of_week(known, period, timestamps)
+        if known.size == 0:
+            return coming
+        place = np.searchsorted(known, timestamps, side="right")
+        return np.where(place < known.size, known[np.minimum(place, known.size - 1)], coming)
 
     def bars_per_year(self, period: str) -> int:
         """As 24x7: what is observed is a part of that grid."""
         return _GRID.bars_per_year(period)
+
+
+def _next_of_week(known: Instants, period: str, timestamps: Instants) -> Instants:
+    import numpy as np
+
+    if WEEK_MS % period_ms(period) or known.size == 0 or known[-1] - known[0] < 2 * WEEK_MS:
+        return _GRID.next_open(period, timestamps)
+    times = np.unique(known[known > known[-1] - 4 * WEEK_MS] % WEEK_MS)
+    now = timestamps % WEEK_MS
+    place = np.searchsorted(times, now, side="right")
+    return timestamps - now + np.append(times, times[0] + WEEK_MS)[place]
 
 
 def observed_slots(timestamps_by_symbol: Mapping[str, Instants], period: str) -> Instants:
