@@ -143,8 +143,8 @@ def _require_targets(snapshot: Snapshot, targets: Sequence[str]) -> None:
 def _read_labels(snapshot: Snapshot, symbol: str, period: str, targets: Sequence[str]) -> pl.DataFrame:
     """Row columns of the fused table beside labels and label ends of one group."""
     ends = [label_end_column(target) for target in targets]
-    rows = snapshot.scan("fused", period, symbols=[symbol], columns=_ROW).collect(engine="in-memory")
-    labels = snapshot.scan("targets", period, symbols=[symbol], columns=[*targets, *ends]).collect(engine="in-memory")
+    rows = snapshot.collect(snapshot.scan("fused", period, symbols=[symbol], columns=_ROW))
+    labels = snapshot.collect(snapshot.scan("targets", period, symbols=[symbol], columns=[*targets, *ends]))
     if not rows["timestamp"].equals(labels["timestamp"]):
         raise StoreError(f"fused and targets of {symbol} {period} have different rows", "run: tftctl features build")
     _require_finite(labels, targets, symbol, period)
@@ -197,7 +197,7 @@ def _write_matrix(path: Path, snapshot: Snapshot, groups: Sequence[Group], colum
 
 def _group_features(snapshot: Snapshot, group: Group, columns: Sequence[str]) -> npt.NDArray[np.float32]:
     wanted = snapshot.scan("fused", group.period, symbols=[group.symbol], columns=["timestamp", *columns])
-    rows = wanted.collect(engine="in-memory")
+    rows = snapshot.collect(wanted)
     _require_finite(rows, columns, group.symbol, group.period)
     return _matrix(rows, columns)
 

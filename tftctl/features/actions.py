@@ -124,7 +124,7 @@ def _rows_touched(snapshot: Snapshot, plan: PeriodPlan, sources: Sequence[Period
     since = min([*slots, *(entry.since_ms for entry in entries)])
     untils = [entry.until_ms for entry in entries] + [None] * len(slots)
     instants = snapshot.scan("fused", plan.period, symbols=[symbol], columns=["available_at"])
-    at = instants.filter(pl.col("available_at") >= since).collect(engine="in-memory")["available_at"]
+    at = snapshot.collect(instants.filter(pl.col("available_at") >= since))["available_at"]
     if None not in untils:
         at = at.filter(at < max(until for until in untils if until is not None))
     own = plan.affected.get(symbol)

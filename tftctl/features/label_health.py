@@ -53,7 +53,7 @@ def _measure(
     moments, ties = [], 0
     for symbol in (group.symbol for group in groups):
         labels = snapshot.scan("targets", period, symbols=[symbol], columns=[name, label_end_column(name)])
-        frame = labels.collect(engine="in-memory")
+        frame = snapshot.collect(labels)
         values = frame[name].drop_nulls().cast(pl.Float64).to_numpy()
         if values.size:
             moments.append((values.size, values.mean(), values.var() * values.size))
@@ -87,7 +87,7 @@ def _pooled(moments: Sequence[tuple[int, float, float]]) -> tuple[int, float | N
 def _ties(snapshot: Snapshot, period: str, symbol: str, labels: pl.DataFrame, name: str) -> int:
     """Labels whose bar t+h, known by its `label_end`, closes as bar t does: as stored, before adjustment."""
     rows = snapshot.scan("bars", period, symbols=[symbol], columns=["available_at", "close"])
-    bars = rows.collect(engine="in-memory")
+    bars = snapshot.collect(rows)
     ends = bars.select("available_at", pl.col("close").alias("later")).unique("available_at", keep="last")
     end = label_end_column(name)
     labelled = labels.filter(pl.col(name).is_not_null()).select("timestamp", end)

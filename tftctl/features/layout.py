@@ -135,7 +135,7 @@ def _macro(snapshot: Snapshot, config: FeaturesConfig) -> list[MacroSeries]:
     series = []
     for name in imported:
         frequency = imported[name]["frequency"]
-        rows = snapshot.scan("macro", frequency, symbols=[name]).collect(engine="in-memory")
+        rows = snapshot.collect(snapshot.scan("macro", frequency, symbols=[name]))
         rows = rows.select("timestamp", "available_at", pl.col("value").cast(pl.Float64))
         series.append(MacroSeries(name, rows.sort("available_at", "timestamp"), frequency, imported[name]["stamp"]))
     for name, declared in config.macro.items():

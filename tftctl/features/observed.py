@@ -95,12 +95,12 @@ def _shown(snapshot: Snapshot) -> dict[str, np.ndarray]:
 
 def _stamps(snapshot: Snapshot, period: str, symbols: list[str]) -> dict[str, np.ndarray]:
     rows = snapshot.scan("bars", period, symbols=symbols, columns=["symbol", "timestamp"])
-    groups = rows.collect(engine="in-memory").group_by("symbol", maintain_order=True)
+    groups = snapshot.collect(rows).group_by("symbol", maintain_order=True)
     return {str(key[0]): frame["timestamp"].to_numpy() for key, frame in groups}
 
 
 def _frozen(snapshot: Snapshot, period: str) -> np.ndarray:
     if not (snapshot.has("calendar") and period in snapshot.periods("calendar")):
         return _NONE
-    rows = snapshot.scan("calendar", period, columns=["timestamp"]).collect(engine="in-memory")
+    rows = snapshot.collect(snapshot.scan("calendar", period, columns=["timestamp"]))
     return rows["timestamp"].to_numpy()

@@ -98,17 +98,17 @@ def examine_groups(snapshot: Snapshot, layout: Layout, period: str, symbols: Ite
 
 def prepared_bars(snapshot: Snapshot, layout: Layout, period: str, symbol: str) -> pl.DataFrame:
     """The bars of one group, adjusted and on their calendar."""
-    bars = snapshot.scan("bars", period, symbols=[symbol]).collect(engine="in-memory")
+    bars = snapshot.collect(snapshot.scan("bars", period, symbols=[symbol]))
     factors = None
     if snapshot.has("factors"):
-        factors = snapshot.scan("factors", symbols=[symbol]).collect(engine="in-memory")
+        factors = snapshot.collect(snapshot.scan("factors", symbols=[symbol]))
     return layout.recipe.prepared(bars, factors)
 
 
 def _examine(snapshot: Snapshot, layout: Layout, period: str, symbol: str) -> Affected | None:
     prepared = prepared_bars(snapshot, layout, period, symbol)
     known = snapshot.scan("features", period, symbols=[symbol], columns=["available_at", BAR_HASH])
-    change = compare(prepared, known.collect(engine="in-memory"))
+    change = compare(prepared, snapshot.collect(known))
     if change is None:
         return None
     start, stop = feature_rows(layout.recipe, prepared, change)

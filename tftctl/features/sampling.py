@@ -36,7 +36,7 @@ def read_rows(
 ) -> pl.DataFrame:
     """Columns of one symbol's real rows, in order of time."""
     rows = snapshot.scan(table, period, symbols=[symbol], columns=[*columns, "is_filled"])
-    return rows.filter(~pl.col("is_filled")).collect(engine="in-memory")
+    return snapshot.collect(rows.filter(~pl.col("is_filled")))
 
 
 def read_columns(

@@ -198,7 +198,7 @@ class _Symbol:
 
     def _stored(self, table: str, period: str, columns: Sequence[str], since_ms: int = EVER) -> pl.DataFrame:
         rows = self.work.snapshot.scan(table, period, symbols=[self.symbol], columns=columns, since=since_ms)
-        return rows.collect(engine="in-memory")
+        return self.work.snapshot.collect(rows)
 
 
 def _needed(table: TablePlan, affected: Affected | None, fresh: bool) -> bool:

@@ -55,7 +55,7 @@ def import_factors(store: Store, paths: Sequence[Path]) -> dict[str, int]:
         for symbol, rows in found.items():
             rows = rows.select(pl.lit(symbol).alias("symbol"), pl.lit(PERIOD).alias("period"), pl.all())
             if txn.base.has(TABLE) and symbol in txn.base.symbols(TABLE, PERIOD):
-                old = txn.base.scan(TABLE, PERIOD, symbols=[symbol], columns=[]).collect(engine="in-memory")
+                old = txn.base.collect(txn.base.scan(TABLE, PERIOD, symbols=[symbol], columns=[]))
                 txn.delete(TABLE, PERIOD, old.join(rows, on=["symbol", "timestamp"], how="anti"))
             txn.upsert(TABLE, PERIOD, rows)
         txn.commit()

@@ -75,7 +75,7 @@ def _groups(snapshot: Snapshot, symbols: Sequence[str] | None) -> Iterator[tuple
     if unknown:
         raise DataError(f"there are no bars of {unknown[0]}", choices(unknown[0], entries, "symbols"))
     for period in snapshot.periods("bars"):
-        rows = snapshot.scan("bars", period, symbols=symbols, columns=["volume"]).collect(engine="in-memory")
+        rows = snapshot.collect(snapshot.scan("bars", period, symbols=symbols, columns=["volume"]))
         observed = _observed(snapshot, period, entries)
         for (symbol,), bars in rows.group_by("symbol", maintain_order=True):
             calendar = observed if entries[symbol]["calendar"] == OBSERVED else market_from(entries[symbol]).calendar
@@ -87,11 +87,11 @@ def _observed(snapshot: Snapshot, period: str, entries: dict[str, Any]) -> Obser
     members = [symbol for symbol, entry in entries.items() if entry["calendar"] == OBSERVED]
     if not members:
         return ObservedCalendar({period: np.empty(0, np.int64)})
-    rows = snapshot.scan("bars", period, symbols=members, columns=[]).collect(engine="in-memory")
+    rows = snapshot.collect(snapshot.scan("bars", period, symbols=members, columns=[]))
     stamps = {str(key[0]): part["timestamp"].to_numpy() for key, part in rows.group_by("symbol")}
     found = observed_slots(stamps, period)
     if snapshot.has("calendar") and period in snapshot.periods("calendar"):
-        rows = snapshot.scan("calendar", period, columns=["timestamp"]).collect(engine="in-memory")
+        rows = snapshot.collect(snapshot.scan("calendar", period, columns=["timestamp"]))
         frozen = rows["timestamp"].to_numpy()
         found = np.concatenate([frozen, found[found > frozen.max()]])
     return ObservedCalendar({period: found})

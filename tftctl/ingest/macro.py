@@ -71,7 +71,7 @@ def list_macro(snapshot: Snapshot) -> list[dict[str, Any]]:
     """One row per series, with its declaration and span."""
     found = []
     for name, declared in snapshot.meta(TABLE).get("series", {}).items():
-        rows = snapshot.scan(TABLE, declared["frequency"], symbols=[name]).collect(engine="in-memory")
+        rows = snapshot.collect(snapshot.scan(TABLE, declared["frequency"], symbols=[name]))
         found.append(
             {
                 "series": name,
@@ -156,7 +156,7 @@ def _merge(txn: Transaction, rows: pl.DataFrame, options: MacroOptions, entry: F
     declared = options.series.model_dump(mode="json")
     stored = None
     if known is not None:
-        stored = txn.base.scan(TABLE, known["frequency"], symbols=[options.name]).collect(engine="in-memory")
+        stored = txn.base.collect(txn.base.scan(TABLE, known["frequency"], symbols=[options.name]))
         if known != declared:
             if options.prefer != "new":
                 raise DataError(

@@ -152,7 +152,7 @@ class Staging:
         if key not in self._bars:
             base = self._txn.base
             there = base.has("bars") and period in base.periods("bars") and symbol in base.symbols("bars", period)
-            self._bars[key] = base.scan("bars", period, symbols=[symbol]).collect(engine="in-memory") if there else None
+            self._bars[key] = base.collect(base.scan("bars", period, symbols=[symbol])) if there else None
         return self._bars[key]
 
     def _note_end(self, symbol: str, period: str, last: int, corrected: Collection[int]) -> None:

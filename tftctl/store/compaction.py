@@ -85,7 +85,8 @@ def _changes(table: Table, period: str) -> list[Segment]:
 def _batches(storage: Storage, table: Table, period: str) -> Iterator[pl.DataFrame]:
     part = table.parts[period]
     for symbols in _symbol_batches(part.groups) or [[]]:
-        yield collected(scan_segments(storage, table.of(period), part.columns, Range(symbols)))
+        rows = scan_segments(storage, table.of(period), part.columns, Range(symbols))
+        yield collected(rows, storage, table.of(period))
 
 
 def _latest(storage: Storage, changes: list[Segment], part: Part, *, deleted: bool) -> Iterator[pl.DataFrame]:
@@ -96,7 +97,7 @@ def _latest(storage: Storage, changes: list[Segment], part: Part, *, deleted: bo
     for symbols in _symbol_batches(groups):
         latest = latest_changes(storage, changes, part.columns, Range(symbols))
         chosen = latest.filter(pl.col(DELETED) == deleted).drop(DELETED)
-        frame = collected(chosen.select(KEY_COLUMNS) if deleted else chosen)
+        frame = collected(chosen.select(KEY_COLUMNS) if deleted else chosen, storage, changes)
         if frame.height:
             yield frame
 

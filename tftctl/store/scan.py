@@ -9,6 +9,7 @@ import polars as pl
 
 from tftctl.core.errors import StoreError, choices
 from tftctl.core.names import KEY_COLUMNS
+from tftctl.store.damage import reading
 from tftctl.store.frames import SORT_KEY, polars_schema
 from tftctl.store.manifest import Segment, Table
 from tftctl.store.storage import Storage
@@ -77,18 +78,17 @@ def rows_at(
     """
     narrow = {name: columns[name] for name in KEY_COLUMNS}
     looked_up = scan_segments(storage, segments, narrow, _range_of(keys))
-    there = collected(_among(looked_up, keys).select(SORT_KEY))
+    there = collected(_among(looked_up, keys).select(SORT_KEY), storage, segments)
     if there.is_empty():
         return pl.DataFrame(schema=polars_schema(columns))
-    return collected(_among(scan_segments(storage, segments, columns, _range_of(there)), there))
+    rows = _among(scan_segments(storage, segments, columns, _range_of(there)), there)
+    return collected(rows, storage, segments)
 
 
-def collected(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Run a query over segments. Raises StoreError when a file of the store cannot be read."""
-    try:
+def collected(rows: pl.LazyFrame, storage: Storage, segments: Iterable[Segment]) -> pl.DataFrame:
+    """Run a query over segments. Raises StoreError when one of their files is damaged."""
+    with reading(storage, segments):
         return rows.collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise unreadable(error) from None
 
 
 def unreadable(error: Exception) -> StoreError:

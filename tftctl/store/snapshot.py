@@ -10,6 +10,7 @@ from typing import Any, Self
 import polars as pl
 
 from tftctl.core.errors import StoreError, choices
+from tftctl.store.damage import reading
 from tftctl.store.lease import Lease
 from tftctl.store.manifest import Manifest, Part, Table
 from tftctl.store.scan import Range, pick_columns, scan_segments, with_key
@@ -108,6 +109,12 @@ class Snapshot:
         within = Range(symbols, since, until)
         rows = pl.concat([scan_segments(self.storage, entry.of(name), entry.columns, within) for name in periods])
         return rows if columns is None else rows.select(with_key(columns))
+
+    def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Run what was made of `scan`, in memory. Raises StoreError that names the file when one is damaged."""
+        segments = (segment for table in self.manifest.tables.values() for segment in table.segments)
+        with reading(self.storage, segments):
+            return rows.collect(engine="in-memory")
 
     def table(self, name: str) -> Table:
         """The manifest's entry of a table. Raises StoreError when there is none."""

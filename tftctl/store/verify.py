@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
 from tftctl.core.errors import StoreError
+from tftctl.store.damage import file_problem
 from tftctl.store.frames import SORT_KEY, check_sorted
 from tftctl.store.gc import segment_names
 from tftctl.store.layout import TEMPORARY, manifest_name
@@ -81,14 +80,11 @@ def _file_problems(store: Store, manifest: Manifest, sound: dict[str, bool]) -> 
 
 
 def _segment_problem(store: Store, segment: Segment) -> str | None:
-    path = Path(store.storage.locate(segment.path))
+    problem = file_problem(store.storage, segment)
+    if problem is not None:
+        return problem
+    path = store.storage.locate(segment.path)
     try:
-        size = path.stat().st_size
-        if size != segment.bytes:
-            return f"has {size} bytes, the manifest says {segment.bytes}"
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != segment.sha256:
-                return "its checksum is not the manifest's"
         return _content_problem(_tallied(pl.scan_parquet(path, glob=False, hive_partitioning=False)), segment)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
