@@ -99,9 +99,18 @@ def _all_targets(targets: Sequence[TargetHealth]) -> None:
 def _short_targets(targets: Sequence[TargetHealth]) -> None:
     """A base rate is the mean of a binary target."""
     rows = [
-        [t.target, t.period, t.labelled, t.mean if t.base_rate is None else t.base_rate, t.std, t.ties] for t in targets
+        [
+            t.target,
+            t.period,
+            t.labelled,
+            t.mean if t.base_rate is None else t.base_rate,
+            t.std,
+            t.ties,
+            t.inside_bar,
+        ]
+        for t in targets
     ]
-    print_table(("target", "p", "labels", "mean or rate", "std", "ties"), rows)
+    print_table(("target", "p", "labels", "mean or rate", "std", "ties", "in a bar"), rows)
 
 
 def _power(value: float | None) -> str | None:

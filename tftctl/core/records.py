@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     Array = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
     Columns = Mapping[str, Array]
     Stages = Sequence[Mapping[str, pl.Expr]]
 
@@ -128,6 +129,10 @@ class Target:
     unbroken segment; the engine itself blanks rows whose horizon is incomplete, broken or too thinly filled.
     `horizon` maps periods to bars, `"*"` any other period. `outputs` is the number of columns, always 1 here.
     `tail`: `fat` picks SmoothL1 as the default regression loss, `normal` MSE; `loss` names another.
+
+    `features health` tells the share of labels that a convention decides, where the target says of which rows it does,
+    bool (bars,): `ties(columns, params, span)`, two values that decide are equal; `inside_bar(columns, params, span)`,
+    the order of prices inside one bar decides.
     """
 
     name: str
@@ -143,6 +148,8 @@ class Target:
     loss: str | None = None
     tail: Literal["fat", "normal"] = "normal"
     revision: int = 1
+    ties: Callable[[Columns, Any, LabelSpan], Mask] | None = None
+    inside_bar: Callable[[Columns, Any, LabelSpan], Mask] | None = None
 
     def horizon_for(self, period: str) -> int | None:
         """Default horizon in bars at `period`; None when the target has none there."""

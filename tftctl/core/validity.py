@@ -113,6 +113,9 @@ def _target(record: Any) -> Iterator[str]:
         yield "inputs must be a tuple of column names"
     if not callable(record.yardstick):
         yield "yardstick must be a function of the parameters and the span"
+    for name in ("ties", "inside_bar"):
+        if not (getattr(record, name) is None or callable(getattr(record, name))):
+            yield f"{name} must be a function of the columns, the parameters and the span, or None"
     if record.tail not in ("fat", "normal"):
         yield f"tail is {record.tail!r}, not fat or normal"
     if not (record.loss is None or isinstance(record.loss, str)):

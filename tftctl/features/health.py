@@ -12,12 +12,15 @@ import polars as pl
 from tftctl.core.errors import DataError, choices
 from tftctl.core.progress import Report, silent
 from tftctl.features.columns import INPUT_ROLES
+from tftctl.features.conventions import bars_of_labels
 from tftctl.features.correlation import clusters, rank_correlation
 from tftctl.features.drift import population_stability
 from tftctl.features.label_health import TargetHealth, label_health
+from tftctl.features.layout import Layout
 from tftctl.features.marks import ABSENT
 from tftctl.features.sampling import Group, choose_rows, find_groups, read_columns, read_rows
 from tftctl.features.tally import Tally
+from tftctl.plugins import Registry
 from tftctl.store import Snapshot, Store
 
 # of each period, drawn with seed 0: what drift and correlation are measured on
@@ -78,7 +81,11 @@ class Health:
 
 
 def measure_health(
-    store: Store, period: str | None = None, symbols: Sequence[str] | None = None, report: Report = silent
+    store: Store,
+    registry: Registry,
+    period: str | None = None,
+    symbols: Sequence[str] | None = None,
+    report: Report = silent,
 ) -> Health:
     """Health of the fused table and the labels of the current snapshot, one group in memory at a time.
 
@@ -86,8 +93,10 @@ def measure_health(
     """
     with store.read() as snapshot:
         found = Health(snapshot.number, [], [], [], [])
-        for p, names in _wanted(snapshot, period, symbols).items():
-            _measure_period(snapshot, p, names, found, report)
+        wanted = _wanted(snapshot, period, symbols)
+        bars = bars_of_labels(snapshot, registry)
+        for p, names in wanted.items():
+            _measure_period(snapshot, p, names, bars, found, report)
     found.columns.sort(key=_badness)
     return found
 
@@ -111,7 +120,9 @@ def _wanted(snapshot: Snapshot, period: str | None, symbols: Sequence[str] | Non
     return {p: names for p, names in groups.items() if names}
 
 
-def _measure_period(snapshot: Snapshot, period: str, symbols: Sequence[str], found: Health, report: Report) -> None:
+def _measure_period(
+    snapshot: Snapshot, period: str, symbols: Sequence[str], bars: Layout | None, found: Health, report: Report
+) -> None:
     described = _columns_of(snapshot, period)
     names = list(described)
     groups = find_groups(snapshot, "fused", period, symbols)
@@ -127,7 +138,7 @@ def _measure_period(snapshot: Snapshot, period: str, symbols: Sequence[str], fou
         found.columns.append(_placed(column, correlated, identical))
     found.clusters.extend(correlated)
     found.identical.extend(identical)
-    found.targets.extend(label_health(snapshot, period, groups, snapshot.meta("targets").get("targets", {})))
+    found.targets.extend(label_health(snapshot, period, groups, snapshot.meta("targets").get("targets", {}), bars))
 
 
 def _column(name: str, period: str, entry: Mapping[str, Any], tally: Tally, drift: float | None) -> ColumnHealth:
@@ -166,10 +177,10 @@ def _placed(column: ColumnHealth, correlated: Sequence[Cluster], identical: Sequ
 
 
 def _columns_of(snapshot: Snapshot, period: str) -> dict[str, Mapping[str, Any]]:
-    """Described columns that apply at a period."""
+    """Described columns that apply at a period, by the build or, where the table was adopted, by having values (F4)."""
     meta = snapshot.meta("fused")
-    marks = meta.get("definitions", {}).get(period, {})
-    return {name: entry for name, entry in meta["columns"].items() if marks.get(name) != ABSENT}
+    marks, without = meta.get("definitions", {}).get(period, {}), meta.get("without", {}).get(period, ())
+    return {name: entry for name, entry in meta["columns"].items() if marks.get(name) != ABSENT and name not in without}
 
 
 def _read(

@@ -171,9 +171,11 @@ def _fused_meta(
     path: Path, table: pl.DataFrame, features: Sequence[str], markets: Mapping[str, Market]
 ) -> dict[str, Any]:
     empty = table.group_by("period").agg(pl.col(features).is_null().all())
-    partial = {name for name in features if empty[name].any()}
+    without = {row["period"]: [name for name in features if row[name]] for row in empty.iter_rows(named=True)}
+    partial = {name for names in without.values() for name in names}
     return {
         "columns": {name: _column_meta(name, name in partial) for name in features},
+        "without": without,
         "fingerprints": {},
         "config": {},
         "calendars": {symbol: market.document() for symbol, market in sorted(markets.items())},

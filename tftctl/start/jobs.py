@@ -83,7 +83,7 @@ def health_job(
     from tftctl.features.health import measure_health
     from tftctl.store import Store
 
-    return measure_health(Store(workspace.store), period, symbols, report)
+    return measure_health(Store(workspace.store), load_registry(workspace), period, symbols, report)
 
 
 def warmup_job(

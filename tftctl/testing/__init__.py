@@ -72,6 +72,7 @@ def check_target(record: Target, params: Params | None = None) -> list[Finding]:
     - `yardstick`: it is a Yardstick over declared inputs, or None
     - `values`: some row has a label; those of a binary target are 0 and 1
     - `end`: the last h rows have none, also where the last bars decide it early
+    - `conventions`: what it says of ties and of the order inside a bar are truth values, one a bar
     - `future`: bars after t+h change nothing
     - `past`: bars at or before t change nothing, except the yardstick's and the close of t
     - `reach`: bars t+1..t+h change something

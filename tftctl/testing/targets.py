@@ -93,6 +93,7 @@ def _check_at(record: Target, params: Any, span: LabelSpan) -> list[Finding]:
         "finite": lambda: infinities("the label", trial.label),
         "values": lambda: _values(trial),
         "end": lambda: _end(trial),
+        "conventions": lambda: _conventions(trial),
     }
     reading = {
         "flat": lambda: _flat(trial),
@@ -138,6 +139,18 @@ def _values(trial: _Trial) -> Iterator[str]:
     wrong = values[(values != 0) & (values != 1)]
     if trial.record.kind == "binary" and wrong.size:
         yield f"a binary label is 0, 1 or NaN, not {wrong[0]:g}"
+
+
+def _conventions(trial: _Trial) -> Iterator[str]:
+    """What the target says of ties and of the order inside a bar (L3)."""
+    record, size = trial.record, trial.bars.height
+    for name in ("ties", "inside_bar"):
+        says = getattr(record, name)
+        if says is not None:
+            with np.errstate(all="ignore"):
+                rows = np.asarray(says(input_arrays(trial.bars, record.inputs), trial.params, trial.span))
+            if rows.shape != (size,) or rows.dtype != bool:
+                yield f"{name} returns {rows.dtype} of shape {rows.shape} for {size} bars, not truth values"
 
 
 def _end(trial: _Trial) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import statistics
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tftctl.features.drift import population_stability
 from tftctl.features.health import Health, measure_health
 from tftctl.features.sampling import choose_rows
 from tftctl.features.tally import Tally
+from tftctl.ingest.adopt import AdoptOptions, adopt_fused
 from tftctl.plugins import load_registry
 from tftctl.store import Store
 
@@ -56,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def health(store: Store) -> Health:
     """Measured once."""
-    return measure_health(store)
+    return measure_health(store, load_registry())
 
 
 def real(store: Store, period: str) -> pd.DataFrame:
@@ -130,7 +133,7 @@ def test_planted_defects_are_found(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     write_bars(store, hours, extras=dict.fromkeys(("still", "holed", "one", "two", "nothing"), "free"))
     build(store, features_config(periods=["1h"]), load_registry())
-    found = measure_health(store)
+    found = measure_health(store, load_registry())
     by_name = {c.column: c for c in found.columns}
     assert [c.column for c in found.columns[:3]] == ["nothing", "still", "holed"]
     assert [by_name[n].findings[0] for n in ("nothing", "still", "holed", "one")] == [
@@ -270,9 +273,106 @@ def test_labels_against_pandas(store: Store, health: Health) -> None:
     assert expected > 15 / 1200
 
 
+def order_matters(bars: pl.DataFrame, t: int, h: int, k: float) -> bool:
+    """Whether the first bar after t that reaches a barrier opens between both and reaches both, as a loop."""
+    close = bars["close"].to_list()
+    steps = [math.log(b / a) for a, b in pairwise(close[t - 100 : t + 1])]
+    width = k * statistics.stdev(steps) * math.sqrt(h)
+    upper, lower = close[t] * math.exp(width), close[t] * math.exp(-width)
+    for row in bars[t + 1 : t + h + 1].iter_rows(named=True):
+        up, down = row["high"] >= upper, row["low"] <= lower
+        if up or down:
+            return up and down and lower < row["open"] < upper
+    return False
+
+
+def test_labels_that_rest_on_the_order_inside_a_bar_against_a_loop(tmp_path: Path) -> None:
+    """L3: both barriers inside one bar count as the lower; how often is shown, of all symbols together."""
+    wide = [
+        row_of_bars(300, "1h", symbol, seed=seed).with_columns(pl.col("high") * 1.05, pl.col("low") / 1.05)
+        for symbol, seed in (("AAA", 3), ("BBB", 4))
+    ]
+    store = Store(tmp_path / "store")
+    write_bars(store, *wide)
+    barrier = {"name": "target_triple_barrier", "k": 0.6}
+    build(store, features_config(periods=["1h"], targets=[barrier, "target_logreturn"]), load_registry())
+    first, other = measure_health(store, load_registry()).targets
+    rows = [order_matters(bars, t, 24, 0.6) for bars in wide for t in range(100, 300 - 24)]
+    assert (first.labelled, first.inside_bar) == (len(rows), sum(rows) / len(rows))
+    assert 0.05 < sum(rows) / len(rows) < 0.95
+    assert (first.ties, other.inside_bar) == (None, None)
+
+
+def test_every_binary_label_that_equality_decides_is_counted(tmp_path: Path) -> None:
+    """L3: prices on a grid, so that closes, ranges and returns are often equal; against loops over all rows."""
+    rng = np.random.default_rng(2)
+    close = np.exp2(rng.integers(-1, 2, 400))
+    bars = row_of_bars(400, "1h").with_columns(
+        close=close, open=close, high=close, low=close, volume=rng.integers(1, 3, 400).astype(float)
+    )
+    store = Store(tmp_path / "store")
+    write_bars(store, bars)
+    targets = [
+        "target_binarytrend",
+        {"name": "target_breakout_prob", "n": 4, "epsilon": 0},
+        {"name": "target_return_outlier_lower_10", "n": 8},
+    ]
+    build(store, features_config(periods=["1h"], targets=targets), load_registry())
+    found = {t.target: t for t in measure_health(store, load_registry()).targets}
+    volume, steps = bars["volume"].to_list(), np.diff(np.log(close), prepend=np.nan)
+    equal = [close[t + 1] == close[t] for t in range(399)]
+    at_quantile = [steps[t + 1] == np.quantile(steps[t - 7 : t + 1], 0.1) for t in range(8, 399)]
+    edge = []
+    for t in range(3, 400 - 24):
+        high, low, usual = max(close[t - 3 : t + 1]), min(close[t - 3 : t + 1]), sum(volume[t - 3 : t + 1]) / 4
+        ahead = [(close[i], volume[i]) for i in range(t + 1, t + 25)]
+        out = any((c > high or c < low) and v > usual for c, v in ahead)
+        edge.append(not out and any((c >= high or c <= low) and v >= usual for c, v in ahead))
+    for name, rows in {
+        "binarytrend": equal,
+        "breakout_prob_4_0": edge,
+        "return_outlier_lower_10_8": at_quantile,
+    }.items():
+        (target,) = [t for column, t in found.items() if column.startswith(f"target_{name}")]
+        assert target.labelled == len(rows)
+        assert target.ties == sum(rows) / len(rows), name
+        assert 0.1 < target.ties < 0.99, name
+
+
+def test_labels_whose_plugin_is_gone_are_measured_without_it(store: Store) -> None:
+    """Their numbers are stored; what only the plugin can say is not shown."""
+    registry = load_registry()
+    targets = {name: found for name, found in registry.provided["target"].items() if name != "target_logreturn"}
+    without = dataclasses.replace(registry, provided={**registry.provided, "target": targets})
+    found = {t.target: t for t in measure_health(store, without, "1h").targets}
+    assert found["target_logreturn"].ties is None
+    assert found["target_logreturn"].labelled > 1000
+    assert found["target_binarytrend"].ties is not None
+
+
+def test_columns_that_do_not_apply_in_an_adopted_table_are_left_out(tmp_path: Path) -> None:
+    """F4: one that has no value at a whole period is no defect there; one that lacks them for a symbol is."""
+    rows = pl.concat(
+        pl.DataFrame({"symbol": [symbol] * size, "period": [period] * size}).with_columns(
+            timestamp=pl.int_range(size) * step + START,
+            rsi=pl.int_range(size).sin(),
+            rsi__4h=pl.lit(0.5 if period == "1h" and symbol == "AAA" else None, pl.Float64) * pl.int_range(size),
+        )
+        for symbol in ("AAA", "BBB")
+        for period, size, step in (("1h", 80, HOUR), ("4h", 20, 4 * HOUR))
+    )
+    rows.write_parquet(tmp_path / "long.parquet")
+    store = Store(tmp_path / "store")
+    adopt_fused(store, tmp_path / "long.parquet", AdoptOptions())
+    found = measure_health(store, load_registry())
+    assert sorted((c.column, c.period) for c in found.columns) == [("rsi", "1h"), ("rsi", "4h"), ("rsi__4h", "1h")]
+    (alone,) = [c for c in measure_health(store, load_registry(), "1h", ["BBB"]).columns if c.column == "rsi__4h"]
+    assert "empty" in alone.findings
+
+
 def test_symbols_and_periods_can_be_chosen(store: Store) -> None:
     """And only these are counted."""
-    found = measure_health(store, "1h", ["BBB"])
+    found = measure_health(store, load_registry(), "1h", ["BBB"])
     assert {c.rows for c in found.columns} == {500}
     assert {c.period for c in found.columns} == {t.period for t in found.targets} == {"1h"}
 
@@ -284,7 +384,7 @@ def test_symbols_and_periods_can_be_chosen(store: Store) -> None:
 def test_what_is_not_there_is_named(store: Store, period: str | None, symbols: list[str] | None, words: str) -> None:
     """DESIGN 7: what was asked, what exists."""
     with pytest.raises(DataError, match=words) as raised:
-        measure_health(store, period, symbols)
+        measure_health(store, load_registry(), period, symbols)
     assert "1h" in raised.value.hint or "AAA" in raised.value.hint
 
 

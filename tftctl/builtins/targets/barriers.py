@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
 
 
 class BarrierParams(Params):
@@ -27,19 +28,30 @@ def triple_barrier_label(columns: Mapping[str, Array], params: BarrierParams, sp
 
     A bar that opens at or beyond a barrier hits that one; one that reaches both later on hits the lower.
     """
+    return _barriers(columns, params, span)[0]
+
+
+def both_barriers(columns: Mapping[str, Array], params: BarrierParams, span: LabelSpan) -> Mask:
+    """Rows whose first bar to reach a barrier opens between both and reaches both."""
+    return _barriers(columns, params, span)[1]
+
+
+def _barriers(columns: Mapping[str, Array], params: BarrierParams, span: LabelSpan) -> tuple[Array, Mask]:
+    """The label, and where the order of prices inside one bar decides it."""
     import numpy as np
 
     close = columns["close"]
     width = params.k * past_volatility(close) * span.horizon**0.5
     upper, lower = close * np.exp(width), close * np.exp(-width)
-    undecided, label = np.ones(close.size, bool), np.zeros(close.size)
+    undecided, label, unsure = np.ones(close.size, bool), np.zeros(close.size), np.zeros(close.size, bool)
     for step in range(1, span.horizon + 1):
         opened, high, low = (ahead(columns[name], step) for name in ("open", "high", "low"))
         hits_lower = low <= lower
         hits_upper = (opened >= upper) | ((high >= upper) & ~hits_lower)
         label[undecided & hits_upper] = 1
+        unsure |= undecided & (high >= upper) & hits_lower & (lower < opened) & (opened < upper)
         undecided &= ~(hits_upper | hits_lower)
-    return known_where(complete(close.size, span.horizon) & ~np.isnan(width), label)
+    return known_where(complete(close.size, span.horizon) & ~np.isnan(width), label), unsure
 
 
 def barrier_yardstick(params: BarrierParams, span: LabelSpan) -> Yardstick:
@@ -60,4 +72,5 @@ def tftctl_targets() -> Iterable[Target]:
         params=BarrierParams,
         yardstick=barrier_yardstick,
         kernel=triple_barrier_label,
+        inside_bar=both_barriers,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
+    Compare = Callable[[Array, Array], Mask]
 
 
 class BreakoutCountParams(Params):
@@ -64,6 +66,21 @@ def breakout_label(columns: Mapping[str, Array], params: BreakoutProbParams, spa
     """1 where some close of t+1..t+h leaves the range of the last n bars on more than their mean volume."""
     import numpy as np
 
+    broke = _leaves(columns, params, span, np.greater)
+    return known_where(complete(broke.size, span.horizon) & ~np.isnan(window_mean(columns["volume"], params.n)), broke)
+
+
+def breakout_ties(columns: Mapping[str, Array], params: BreakoutProbParams, span: LabelSpan) -> Mask:
+    """Rows without a breakout that a close on the edge of the range, or the mean volume itself, would make."""
+    import numpy as np
+
+    return _leaves(columns, params, span, np.greater_equal) & ~_leaves(columns, params, span, np.greater)
+
+
+def _leaves(columns: Mapping[str, Array], params: BreakoutProbParams, span: LabelSpan, above: Compare) -> Mask:
+    """Whether some close of t+1..t+h is beyond the range, on a volume beyond the mean."""
+    import numpy as np
+
     close, volume = columns["close"], columns["volume"]
     upper = highest(columns["high"], params.n) * (1 + params.epsilon)
     lower = lowest(columns["low"], params.n) * (1 - params.epsilon)
@@ -71,21 +88,35 @@ def breakout_label(columns: Mapping[str, Array], params: BreakoutProbParams, spa
     broke = np.zeros(close.size, bool)
     for step in range(1, span.horizon + 1):
         now = ahead(close, step)
-        broke |= ((now > upper) | (now < lower)) & (ahead(volume, step) > usual)
-    return known_where(complete(close.size, span.horizon) & ~np.isnan(usual), broke)
+        broke |= (above(now, upper) | above(lower, now)) & above(ahead(volume, step), usual)
+    return broke
 
 
 def pullback_label(columns: Mapping[str, Array], params: PullbackParams, span: LabelSpan) -> Array:
     """1 where a bar of t+1..t+h reaches k ATR[t] against d = sign(C[t] - SMA_n[t]); undefined where either is 0."""
     import numpy as np
 
-    close, horizon = columns["close"], span.horizon
+    trend, far, reach = _pullbacks(columns, params, span.horizon)
+    known = complete(far.size, span.horizon) & (np.abs(trend) == 1) & (reach > 0)
+    return known_where(known, far >= reach)
+
+
+def pullback_ties(columns: Mapping[str, Array], params: PullbackParams, span: LabelSpan) -> Mask:
+    """Rows whose farthest price against the trend is exactly k ATR[t] away."""
+    _, far, reach = _pullbacks(columns, params, span.horizon)
+    return far == reach
+
+
+def _pullbacks(columns: Mapping[str, Array], params: PullbackParams, horizon: int) -> tuple[Array, Array, Array]:
+    """d, the farthest price of t+1..t+h against it, as a distance from C[t], and k ATR[t]."""
+    import numpy as np
+
+    close = columns["close"]
     trend = np.sign(close - window_mean(close, params.n))
     reach = params.k * average_true_range(columns, params.atr)
     fall = close - ahead(lowest(columns["low"], horizon), horizon)
     rise = ahead(highest(columns["high"], horizon), horizon) - close
-    known = complete(close.size, horizon) & (np.abs(trend) == 1) & (reach > 0)
-    return known_where(known, np.where(trend > 0, fall, rise) >= reach)
+    return trend, np.where(trend > 0, fall, rise), reach
 
 
 def average_true_range(columns: Mapping[str, Array], bars: int) -> Array:
@@ -138,6 +169,7 @@ def tftctl_targets() -> Iterable[Target]:
         params=BreakoutProbParams,
         yardstick=breakout_yardstick,
         kernel=breakout_label,
+        ties=breakout_ties,
     )
     yield Target(
         name="target_pullback_prob",
@@ -149,4 +181,5 @@ def tftctl_targets() -> Iterable[Target]:
         params=PullbackParams,
         yardstick=pullback_yardstick,
         kernel=pullback_label,
+        ties=pullback_ties,
     )

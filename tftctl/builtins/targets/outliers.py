@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
 
 NEXT_BAR = {"1h": 1, "4h": 1, "1d": 1, "*": 1}
 
@@ -35,7 +36,19 @@ def upper_outlier_label(columns: Mapping[str, Array], params: OutlierParams, spa
     return known_where(known, following > limit)
 
 
-def _returns(close: Array, share: float, bars: int, horizon: int) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+def lower_outlier_ties(columns: Mapping[str, Array], params: OutlierParams, span: LabelSpan) -> Mask:
+    """Rows with r[t+1] at the 10 % quantile."""
+    following, limit, _ = _returns(columns["close"], 0.1, params.n, span.horizon)
+    return following == limit
+
+
+def upper_outlier_ties(columns: Mapping[str, Array], params: OutlierParams, span: LabelSpan) -> Mask:
+    """Rows with r[t+1] at the 90 % quantile."""
+    following, limit, _ = _returns(columns["close"], 0.9, params.n, span.horizon)
+    return following == limit
+
+
+def _returns(close: Array, share: float, bars: int, horizon: int) -> tuple[Array, Array, Mask]:
     """The next return (whatever the horizon), the quantile (linear) of the last n, and where the label is known."""
     import numpy as np
     import polars as pl
@@ -64,6 +77,7 @@ def tftctl_targets() -> Iterable[Target]:
         params=OutlierParams,
         yardstick=outlier_yardstick,
         kernel=lower_outlier_label,
+        ties=lower_outlier_ties,
     )
     yield Target(
         name="target_return_outlier_upper_90",
@@ -75,4 +89,5 @@ def tftctl_targets() -> Iterable[Target]:
         params=OutlierParams,
         yardstick=outlier_yardstick,
         kernel=upper_outlier_label,
+        ties=upper_outlier_ties,
     )

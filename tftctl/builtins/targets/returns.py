@@ -61,6 +61,11 @@ def binary_trend_label(columns: Mapping[str, Array], params: Params, span: Label
     return np.where(np.isnan(ahead), np.nan, ahead > 0)
 
 
+def equal_closes(columns: Mapping[str, Array], params: Params, span: LabelSpan) -> npt.NDArray[np.bool_]:
+    """Rows with C[t+h] = C[t]."""
+    return forward_return(columns["close"], span.horizon) == 0
+
+
 def log_sharpe_label(columns: Mapping[str, Array], params: Params, span: LabelSpan) -> Array:
     """ln(C[t+h] / C[t]) / (vol sqrt(h))."""
     close = columns["close"]
@@ -80,6 +85,7 @@ def tftctl_targets() -> Iterable[Target]:
         yardstick=close_yardstick,
         kernel=log_return_label,
         tail="fat",
+        ties=equal_closes,
     )
     yield Target(
         name="target_binarytrend",
@@ -90,6 +96,7 @@ def tftctl_targets() -> Iterable[Target]:
         unit="probability",
         yardstick=close_yardstick,
         kernel=binary_trend_label,
+        ties=equal_closes,
     )
     yield Target(
         name="target_logsharpe_ratio",

@@ -58,9 +58,19 @@ def drawdown_label(columns: Mapping[str, Array], params: DrawdownParams, span: L
     """1 where the deepest fall reaches k vol sqrt(h)."""
     import numpy as np
 
-    deepest = max_drawdown(columns["close"], span.horizon)
-    limit = params.k * past_volatility(columns["close"]) * span.horizon**0.5
+    deepest, limit = _depths(columns["close"], params, span.horizon)
     return np.where(np.isnan(deepest) | np.isnan(limit), np.nan, deepest >= limit)
+
+
+def drawdown_ties(columns: Mapping[str, Array], params: DrawdownParams, span: LabelSpan) -> npt.NDArray[np.bool_]:
+    """Rows whose deepest fall is exactly k vol sqrt(h)."""
+    deepest, limit = _depths(columns["close"], params, span.horizon)
+    return deepest == limit
+
+
+def _depths(close: Array, params: DrawdownParams, horizon: int) -> tuple[Array, Array]:
+    """The deepest fall, and k vol sqrt(h)."""
+    return max_drawdown(close, horizon), params.k * past_volatility(close) * horizon**0.5
 
 
 def drawdown_yardstick(params: DrawdownParams, span: LabelSpan) -> Yardstick:
@@ -103,4 +113,5 @@ def tftctl_targets() -> Iterable[Target]:
         params=DrawdownParams,
         yardstick=drawdown_yardstick,
         kernel=drawdown_label,
+        ties=drawdown_ties,
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
 
 
 class SidewayParams(Params):
@@ -32,21 +33,46 @@ def sideway_label(columns: Mapping[str, Array], params: SidewayParams, span: Lab
     """1 where max |ln(C[t+i]/C[t])| over i <= h is below k vol sqrt(h)."""
     import numpy as np
 
-    close, horizon = columns["close"], span.horizon
+    farthest, limit = _distances(columns["close"], params, span.horizon)
+    return known_where(~np.isnan(farthest) & ~np.isnan(limit), farthest < limit)
+
+
+def sideway_ties(columns: Mapping[str, Array], params: SidewayParams, span: LabelSpan) -> Mask:
+    """Rows whose farthest close is exactly k vol sqrt(h) away."""
+    farthest, limit = _distances(columns["close"], params, span.horizon)
+    return farthest == limit
+
+
+def _distances(close: Array, params: SidewayParams, horizon: int) -> tuple[Array, Array]:
+    """max |ln(C[t+i]/C[t])| over i <= h, and k vol sqrt(h)."""
+    import numpy as np
+
     top, bottom = (ahead(extreme(close, horizon), horizon) for extreme in (highest, lowest))
     farthest = np.maximum(np.log(top / close), -np.log(bottom / close))
-    limit = params.k * past_volatility(close) * horizon**0.5
-    return known_where(~np.isnan(farthest) & ~np.isnan(limit), farthest < limit)
+    return farthest, params.k * past_volatility(close) * horizon**0.5
 
 
 def vol_jump_label(columns: Mapping[str, Array], params: VolJumpParams, span: LabelSpan) -> Array:
     """1 where the realised volatility of t+1..t+h is at least tau times that of t-h+1..t, which must not be 0."""
     import numpy as np
 
-    squared = np.diff(np.log(columns["close"]), prepend=np.nan) ** 2
-    behind = window_sum(squared, span.horizon)
-    later = ahead(behind, span.horizon)
-    return known_where(~np.isnan(later) & (behind > 0), np.sqrt(later) >= params.tau * np.sqrt(behind))
+    later, behind = _realised(columns["close"], span.horizon)
+    return known_where(~np.isnan(later) & (behind > 0), later >= params.tau * behind)
+
+
+def vol_jump_ties(columns: Mapping[str, Array], params: VolJumpParams, span: LabelSpan) -> Mask:
+    """Rows whose realised volatility ahead is exactly tau times that behind."""
+    later, behind = _realised(columns["close"], span.horizon)
+    return later == params.tau * behind
+
+
+def _realised(close: Array, horizon: int) -> tuple[Array, Array]:
+    """Square root of the sum of r^2 over t+1..t+h, and over t-h+1..t."""
+    import numpy as np
+
+    squared = np.diff(np.log(close), prepend=np.nan) ** 2
+    behind = np.sqrt(window_sum(squared, horizon))
+    return ahead(behind, horizon), behind
 
 
 def sideway_yardstick(params: SidewayParams, span: LabelSpan) -> Yardstick:
@@ -72,6 +98,7 @@ def tftctl_targets() -> Iterable[Target]:
         params=SidewayParams,
         yardstick=sideway_yardstick,
         kernel=sideway_label,
+        ties=sideway_ties,
     )
     yield Target(
         name="target_vol_jump_prob",
@@ -83,4 +110,5 @@ def tftctl_targets() -> Iterable[Target]:
         params=VolJumpParams,
         yardstick=vol_jump_yardstick,
         kernel=vol_jump_label,
+        ties=vol_jump_ties,
     )
