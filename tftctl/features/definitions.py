@@ -19,7 +19,7 @@ from tftctl.core.names import parameter_suffix
 from tftctl.core.records import Indicator, LabelSpan, Output, Params, Scope, Target
 from tftctl.plugins import Registry
 
-ENGINE_REVISION = 1
+ENGINE_REVISION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from tftctl.core.errors import DataError, PluginError, guest_code
 from tftctl.core.names import KEY_COLUMNS
@@ -14,6 +15,8 @@ from tftctl.core.records import Indicator
 from tftctl.features.definitions import IndicatorInstance
 
 Array = np.ndarray
+# a bar column by name, as a kernel may have it
+Inputs = Callable[[str], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +38,21 @@ def compute_features(
     column is missing, PluginError when an indicator returns something else than it declared.
     """
     _require_inputs(bars, instances)
-    stop = bars.height if stop is None else stop
-    bounds = segment_bounds(bars)
-    inputs = input_arrays(bars, sorted({name for instance in instances for name in _kernel_inputs(instance)}))
-    made: dict[str, pl.Series] = {}
-    for instance in instances:
-        name = instance.record.name
-        stretches = list(_stretches(bounds, instance.memory, first, stop))
-        with guest_code(
-            f"indicator {name!r}", f"look into it: tftctl plugins check {name}, tftctl plugins show {name}"
-        ):
-            columns = _instance_columns(bars, inputs, instance, stretches, stop - first)
-        made |= {column: pl.Series(column, values, nan_to_null=True) for column, values in columns.items()}
-    return pl.DataFrame(made)
+    span = first, bars.height if stop is None else stop
+    names = sorted({name for instance in instances for name in _kernel_inputs(instance)})
+    originals = {name: _float64(bars[name]).to_numpy() for name in names}
+    shared = {name: values.copy() for name, values in originals.items()}
+    made = _all_columns(bars, shared.__getitem__, instances, span)
+    if not all(_same_bits(shared[name], originals[name]) for name in names):
+        # a kernel has written into its inputs: so that none sees what another has left, each gets its own
+        made = _all_columns(bars, lambda name: originals[name].copy(), instances, span)
+    return pl.DataFrame(pa.RecordBatch.from_pydict(made))
 
 
 def segment_bounds(bars: pl.DataFrame) -> list[tuple[int, int]]:
     """First bar and the bar after the last of each unbroken segment, in order of time."""
-    starts = np.flatnonzero(np.diff(bars["segment"].to_numpy(), prepend=-1)).tolist()
+    segment = bars["segment"].to_numpy()
+    starts = [0, *(np.flatnonzero(segment[1:] != segment[:-1]) + 1).tolist()] if segment.size else []
     return list(zip(starts, [*starts[1:], bars.height], strict=True))
 
 
@@ -91,16 +91,21 @@ def run_stages(frame: pl.DataFrame, stages: Sequence[Mapping[str, pl.Expr]]) -> 
     return frame
 
 
+def nullable(values: Array) -> pa.Array:
+    """A column of these float64 values, without a copy, null where they are not finite."""
+    known = np.isfinite(values)
+    valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(pa.float64(), values.size, [valid, pa.py_buffer(values)])
+
+
 def input_arrays(segment: pl.DataFrame, names: Sequence[str]) -> dict[str, Array]:
-    """Contiguous float64 arrays; null becomes NaN."""
-    return {name: _float64(segment[name]) for name in names}
+    """Contiguous float64 arrays to write to; null becomes NaN."""
+    return {name: np.ascontiguousarray(_float64(segment[name]).to_numpy(writable=True)) for name in names}
 
 
-def _float64(column: pl.Series) -> Array:
+def _float64(column: pl.Series) -> pl.Series:
     column = column.cast(pl.Float64)
-    if column.null_count():
-        column = column.fill_null(float("nan"))
-    return np.ascontiguousarray(column.to_numpy(writable=True))
+    return column.fill_null(float("nan")) if column.null_count() else column
 
 
 def _stretches(bounds: Sequence[tuple[int, int]], memory: int | None, first: int, stop: int) -> Iterator[_Stretch]:
@@ -111,35 +116,50 @@ def _stretches(bounds: Sequence[tuple[int, int]], memory: int | None, first: int
             yield _Stretch(start, min(end, stop), wanted - start)
 
 
+def _all_columns(
+    bars: pl.DataFrame, inputs: Inputs, instances: Sequence[IndicatorInstance], span: tuple[int, int]
+) -> dict[str, pa.Array]:
+    bounds = segment_bounds(bars)
+    made: dict[str, pa.Array] = {}
+    for instance in instances:
+        name = instance.record.name
+        stretches = list(_stretches(bounds, instance.memory, *span))
+        with guest_code(
+            f"indicator {name!r}", f"look into it: tftctl plugins check {name}, tftctl plugins show {name}"
+        ):
+            made |= _instance_columns(bars, inputs, instance, stretches, span[1] - span[0])
+    return made
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    return np.array_equal(a.view(np.int64), b.view(np.int64))
+
+
 def _instance_columns(
     bars: pl.DataFrame,
-    inputs: Mapping[str, Array],
+    inputs: Inputs,
     instance: IndicatorInstance,
     stretches: Sequence[_Stretch],
     size: int,
-) -> dict[str, Array]:
-    """Float64 arrays of shape (size,) by column: the wanted bars of all stretches one after the other."""
-    columns = {feature.column: np.full(size, np.nan) for feature in instance.features}
+) -> dict[str, pa.Array]:
+    """Columns of `size` values: the wanted bars of all stretches one after the other, null where not finite."""
+    values = {feature.column: np.empty(size) for feature in instance.features}
     place = 0
     for stretch in stretches:
         raw = _run(bars, inputs, instance, stretch)
-        rows = stretch.stop - stretch.start - stretch.warm
+        end = place + stretch.stop - stretch.start - stretch.warm
         for feature in instance.features:
-            blank = max(feature.first_valid - stretch.warm, 0)
-            columns[feature.column][place + blank : place + rows] = raw[feature.output][stretch.warm + blank :]
-        place += rows
-    for values in columns.values():
-        values[~np.isfinite(values)] = np.nan
-    return columns
+            part = values[feature.column][place:end]
+            part[:] = raw[feature.output][stretch.warm :]
+            part[: max(feature.first_valid - stretch.warm, 0)] = np.nan
+        place = end
+    return {column: nullable(array) for column, array in values.items()}
 
 
-def _run(
-    bars: pl.DataFrame, inputs: Mapping[str, Array], instance: IndicatorInstance, stretch: _Stretch
-) -> Mapping[str, Array]:
+def _run(bars: pl.DataFrame, inputs: Inputs, instance: IndicatorInstance, stretch: _Stretch) -> Mapping[str, Array]:
     record, params = instance.record, instance.params
     if record.kernel is not None:
-        # copies: a kernel that writes into its inputs must not reach the next one
-        columns = {name: inputs[name][stretch.start : stretch.stop].copy() for name in instance.inputs}
+        columns = {name: inputs(name)[stretch.start : stretch.stop] for name in instance.inputs}
         return run_kernel(record, params, columns)
     assert record.expr is not None
     rows = bars.slice(stretch.start, stretch.stop - stretch.start).select(instance.inputs)

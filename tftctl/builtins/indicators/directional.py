@@ -1,4 +1,4 @@
-"""Direction of highs and lows: ADX and DI, Aroon, Vortex. TA-Lib's C functions, every parameter explicit.
+"""Direction of highs and lows: ADX and DI, as TA-Lib defines them, and TA-Lib's C functions for Aroon and Vortex.
 
 Sources: Wilder, New Concepts in Technical Trading Systems (1978) for ADX and DI; Chande (1995) for Aroon; Botes and
 Siepman, The Vortex Indicator (Stocks & Commodities, 2010).
@@ -39,14 +39,10 @@ class VortexParams(Params):
 
 def adx(columns: Mapping[str, Array], params: AdxParams) -> dict[str, Array]:
     """Average directional movement index and the directional indicators, 0..100."""
-    import talib
+    from tftctl.builtins.indicators.kernels_recursions import directional_movement
 
-    bars = (columns["high"], columns["low"], columns["close"])
-    return {
-        "adx": talib.ADX(*bars, timeperiod=params.period),
-        "plus_di": talib.PLUS_DI(*bars, timeperiod=params.period),
-        "minus_di": talib.MINUS_DI(*bars, timeperiod=params.period),
-    }
+    index, plus, minus = directional_movement(columns["high"], columns["low"], columns["close"], params.period)
+    return {"adx": index, "plus_di": plus, "minus_di": minus}
 
 
 def aroon(columns: Mapping[str, Array], params: AroonParams) -> dict[str, Array]:

@@ -23,7 +23,7 @@ from numba import njit
 Array = npt.NDArray[np.float64]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rolling_sum(values: Array, window: int) -> Array:
     """Sum of the last `window` values."""
     made = np.full(values.size, np.nan)
@@ -42,11 +42,12 @@ def rolling_sum(values: Array, window: int) -> Array:
     return made
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rolling_mean_variance(values: Array, window: int) -> tuple[Array, Array]:
     """Mean and population variance (ddof 0)."""
     mean, variance = np.full(values.size, np.nan), np.full(values.size, np.nan)
     tail = np.zeros((window + 1, 2))
+    each = 1 / window
     for start in range(0, values.size, window):
         anchor = values[start]
         if start:
@@ -63,18 +64,44 @@ def rolling_mean_variance(values: Array, window: int) -> tuple[Array, Array]:
             s1 += d
             s2 += d * d
             if start or i == window - 1:
-                shift = (s1 + tail[i + 1, 0]) / window
+                shift = (s1 + tail[i + 1, 0]) * each
                 mean[start + i] = anchor + shift
-                variance[start + i] = _not_negative((s2 + tail[i + 1, 1]) / window - shift * shift)
+                variance[start + i] = _not_negative((s2 + tail[i + 1, 1]) * each - shift * shift)
     return mean, variance
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def rolling_skewness(values: Array, window: int) -> Array:
+    """Population skewness m3 / m2^1.5; NaN for equal values."""
+    made = np.full(values.size, np.nan)
+    tail = np.zeros((window + 1, 3))
+    each = 1 / window
+    for start in range(0, values.size, window):
+        anchor = values[start]
+        if start:
+            s1 = s2 = s3 = 0.0
+            for j in range(window - 1, 0, -1):
+                d = values[start - window + j] - anchor
+                s1, s2, s3 = s1 + d, s2 + d * d, s3 + d * d * d
+                tail[j, 0], tail[j, 1], tail[j, 2] = s1, s2, s3
+        s1 = s2 = s3 = 0.0
+        for i in range(min(window, values.size - start)):
+            d = values[start + i] - anchor
+            s1, s2, s3 = s1 + d, s2 + d * d, s3 + d * d * d
+            if start or i == window - 1:
+                a, b, c = (s1 + tail[i + 1, 0]) * each, (s2 + tail[i + 1, 1]) * each, (s3 + tail[i + 1, 2]) * each
+                m2 = _not_negative(b - a * a)
+                made[start + i] = (c - 3 * a * b + 2 * a * a * a) / (m2 * math.sqrt(m2)) if m2 > 0.0 else np.nan
+    return made
+
+
+@njit(cache=True, error_model="numpy")
 def rolling_moments(values: Array, window: int) -> tuple[Array, Array, Array, Array]:
     """Mean, and the second, third and fourth central population moments, from one pass."""
     size = values.size
     mean, m2, m3, m4 = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)
     tail = np.zeros((window + 1, 4))
+    each = 1 / window
     for start in range(0, size, window):
         anchor = values[start]
         if start:
@@ -96,8 +123,8 @@ def rolling_moments(values: Array, window: int) -> tuple[Array, Array, Array, Ar
             s3 += square * d
             s4 += square * square
             if start or i == window - 1:
-                a, b = (s1 + tail[i + 1, 0]) / window, (s2 + tail[i + 1, 1]) / window
-                c, e = (s3 + tail[i + 1, 2]) / window, (s4 + tail[i + 1, 3]) / window
+                a, b = (s1 + tail[i + 1, 0]) * each, (s2 + tail[i + 1, 1]) * each
+                c, e = (s3 + tail[i + 1, 2]) * each, (s4 + tail[i + 1, 3]) * each
                 square = a * a
                 mean[start + i] = anchor + a
                 m2[start + i] = _not_negative(b - square)
@@ -106,7 +133,7 @@ def rolling_moments(values: Array, window: int) -> tuple[Array, Array, Array, Ar
     return mean, m2, m3, m4
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rolling_covariance(x: Array, y: Array, window: int) -> tuple[Array, Array, Array]:
     """Population variance of x, of y, and their covariance, from one pass."""
     size = x.size
@@ -132,7 +159,7 @@ def rolling_covariance(x: Array, y: Array, window: int) -> tuple[Array, Array, A
     return of_x, of_y, of_both
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rolling_dot(values: Array, weights: Array) -> Array:
     """Sum of weights * window, the newest value by the last weight; time grows with the window."""
     window, block = weights.size, 512
@@ -148,7 +175,7 @@ def rolling_dot(values: Array, weights: Array) -> Array:
     return made
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def cumulative_by(values: Array, group: Array) -> Array:
     """Running sum that begins anew wherever `group` changes."""
     made = np.empty(values.size)
@@ -159,7 +186,7 @@ def cumulative_by(values: Array, group: Array) -> Array:
     return made
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rolling_hill(logs: Array, window: int, k: int) -> Array:
     """Mean excess of the k largest logarithms over the next largest (Hill 1975). Input without NaN; -inf is log 0."""
     made = np.full(logs.size, np.nan)
@@ -178,13 +205,13 @@ def rolling_hill(logs: Array, window: int, k: int) -> Array:
     return made
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _not_negative(value: float) -> float:
     """0 for what rounding made negative; NaN stays."""
     return 0.0 if value < 0.0 else value
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _replace(ordered: Array, old: float, new: float) -> None:
     """Take `old` out of the ascending array, put `new` in."""
     i = np.searchsorted(ordered, old)

@@ -53,12 +53,16 @@ class TailParams(Params):
 
 def return_skewness(columns: Columns, params: SkewnessParams) -> dict[str, Array]:
     """Population skewness m3 / m2^1.5 of the last n log returns; undefined when they are all equal."""
-    return {"return_skewness": _skewness(log_returns(columns["close"]), params.period)}
+    from tftctl.builtins.indicators.kernels_rolling import rolling_skewness
+
+    return {"return_skewness": rolling_skewness(log_returns(columns["close"]), params.period)}
 
 
 def vol_skewness(columns: Columns, params: SkewnessParams) -> dict[str, Array]:
     """Population skewness m3 / m2^1.5 of the last n volumes; undefined for constant volume."""
-    return {"vol_skewness": _skewness(columns["volume"], params.period)}
+    from tftctl.builtins.indicators.kernels_rolling import rolling_skewness
+
+    return {"vol_skewness": rolling_skewness(columns["volume"], params.period)}
 
 
 def return_kurtosis(columns: Columns, params: KurtosisParams) -> dict[str, Array]:
@@ -83,15 +87,6 @@ def tail_index(columns: Columns, params: TailParams) -> dict[str, Array]:
     with np.errstate(divide="ignore"):
         hill = rolling_hill(np.log(size[1:]), params.period, params.k)
     return {"tail_index": np.concatenate(([np.nan], ratio(np.ones(hill.size), hill)))}
-
-
-def _skewness(values: Array, window: int) -> Array:
-    import numpy as np
-
-    from tftctl.builtins.indicators.kernels_rolling import rolling_moments
-
-    _, m2, m3, _ = rolling_moments(values, window)
-    return ratio(m3, m2 * np.sqrt(m2))
 
 
 @hookimpl

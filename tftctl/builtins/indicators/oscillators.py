@@ -83,15 +83,12 @@ def kdj(columns: Mapping[str, Array], params: KdjParams) -> dict[str, Array]:
     """RSV = 100 (close - low_n)/(high_n - low_n); K = RMA_k(RSV); D = RMA_d(K); J = 3K - 2D."""
     import talib
 
-    k, d, j = talib.KDJ(
-        *_bars(columns),
-        fastk_period=params.period,
-        slowk_period=params.k,
-        slowk_matype=talib.MA_Type.RMA,
-        slowd_period=params.d,
-        slowd_matype=talib.MA_Type.RMA,
-    )
-    return {"kdj_k": k, "kdj_d": d, "kdj_j": j}
+    from tftctl.builtins.indicators.kernels_recursions import smoothed_stochastic
+
+    lowest = talib.MIN(columns["low"], timeperiod=params.period)
+    highest = talib.MAX(columns["high"], timeperiod=params.period)
+    k, d = smoothed_stochastic(columns["close"], lowest, highest, params.period - 1, params.k, params.d)
+    return {"kdj_k": k, "kdj_d": d, "kdj_j": 3 * k - 2 * d}
 
 
 def stochastic(columns: Mapping[str, Array], params: StochParams) -> dict[str, Array]:

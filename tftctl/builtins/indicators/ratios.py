@@ -30,8 +30,6 @@ def log_ratio(numerator: Array, denominator: Array) -> Array:
 
 def log_returns(close: Array) -> Array:
     """ln(close[t] / close[t-1]); NaN at the first bar."""
-    import numpy as np
+    from tftctl.builtins.indicators.kernels_recursions import log_changes
 
-    returns = np.full(close.size, np.nan)
-    returns[1:] = log_ratio(close[1:], close[:-1])
-    return returns
+    return log_changes(close)

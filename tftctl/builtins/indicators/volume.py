@@ -42,9 +42,9 @@ class PercentileParams(Params):
 
 def obv(columns: Columns, params: Params) -> dict[str, Array]:
     """Running sum of volume with the sign of the price change; begins at volume[0] of the segment."""
-    import talib
+    from tftctl.builtins.indicators.kernels_recursions import signed_volume_sum
 
-    return {"obv": talib.OBV(columns["close"], columns["volume"])}
+    return {"obv": signed_volume_sum(columns["close"], columns["volume"])}
 
 
 def obv_trend(columns: Columns, params: ObvTrendParams) -> dict[str, Array]:
