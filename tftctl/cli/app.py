@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from tftctl import __version__
 from tftctl.cli import groups
 from tftctl.cli.output import emit_json, say
+from tftctl.cli.stdout import document_stream, give_stdout_back
 from tftctl.core.errors import TftctlError, TftctlWarning
 
 FAILED = 1
@@ -108,8 +109,10 @@ def main(arguments: list[str] | None = None) -> None:
     _open_closed_streams()
     try:
         code = _run(arguments)
+        give_stdout_back()
         sys.stdout.flush()
     except BrokenPipeError:
+        give_stdout_back()
         # the reader went away (`tftctl data list | head`); Python would complain once more while closing stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
@@ -161,11 +164,10 @@ def _emit_error(document: dict[str, Any]) -> None:
     """The failure may be that stdout cannot be written to; stderr has the message already."""
     try:
         emit_json(document)
-        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), document_stream().fileno())
 
 
 def _usage_message(error: typer.TyperException) -> str:

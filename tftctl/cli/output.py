@@ -9,12 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
+from tftctl.cli.stdout import document_stream, give_stdout_back, keep_stdout
 from tftctl.cli.table import print_table
 from tftctl.core.workspace import Workspace, open_workspace
 
 __all__ = ["JsonFlag", "Overrides", "counted", "emit_json", "print_table", "say", "workspace_of"]
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+def _one_document(ctx: typer.Context, asked: bool) -> bool:
+    if asked:
+        keep_stdout()
+        ctx.call_on_close(give_stdout_back)
+    return asked
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", callback=_one_document, help="Print one JSON document on stdout.")]
 
 
 Overrides = Annotated[
@@ -30,7 +39,9 @@ def workspace_of(ctx: typer.Context) -> Workspace:
 
 def emit_json(document: Any) -> None:
     """Print one JSON document on stdout; NaN and infinity become null."""
-    sys.stdout.write(json.dumps(_plain(document), indent=2, allow_nan=False, default=str) + "\n")
+    stream = document_stream()
+    stream.write(json.dumps(_plain(document), indent=2, allow_nan=False, default=str) + "\n")
+    stream.flush()
 
 
 def say(text: str) -> None:
