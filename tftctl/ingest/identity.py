@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tftctl.core.errors import DataError, UsageError
-from tftctl.core.periods import parse_period
+from tftctl.core.periods import is_month, parse_period
 
 _NOISE = frozenset(
     """binance coinbase gemini kraken bitstamp bitfinex bitmex poloniex huobi htx kucoin gateio mexc deribit okx bybit
@@ -24,7 +24,6 @@ _TICKER = re.compile(r"[A-Z0-9][A-Z0-9./^=_-]{0,19}")
 _METATRADER = re.compile(r"([MHDW])(1|4|5|15|30)")
 _ISO = re.compile(r"P(?:T(\d+)([HM])|(\d+)([DW]))")
 _WORDS = re.compile(r"(\d+)\s*(m|h|d|w)(?:in|ins|inute|inutes|r|rs|our|ours|ay|ays|eek|eeks|k|ks)?", re.IGNORECASE)
-_MONTHS = "{} stands for months, and bars of months are not handled"
 _MINUTES = {"m": 1, "h": 60, "d": 1440, "w": 10_080}
 
 
@@ -58,8 +57,9 @@ def period_from_path(path: Path) -> str | None:
     """A period in the file's name, else in its folder's; None when there is none. Raises DataError for months."""
     for text in (stem_of(path), path.parent.name):
         for token in _tokens(text):
-            if _is_month(token):
-                raise DataError(f"{path}: {_MONTHS.format(token)}", "name it: --period 1m")
+            if is_month(token):
+                why = f"{path}: {token} stands for months, and bars of months are not handled"
+                raise DataError(why, "name it: --period 1m")
             if _is_period(token):
                 return read_period(token)
     return None
@@ -75,10 +75,8 @@ def read_period(text: str) -> str:
     if (found := _ISO.fullmatch(plain.upper())) is not None:
         count, unit = (found[1], found[2]) if found[1] else (found[3], found[4])
         return _from_minutes(int(count) * _MINUTES[unit.lower()])
-    if (found := _WORDS.fullmatch(plain)) is not None and found[1].strip("0") and not _is_month(plain):
+    if (found := _WORDS.fullmatch(plain)) is not None and found[1].strip("0") and not is_month(plain):
         return _from_minutes(int(found[1]) * _MINUTES[found[2].lower()])
-    if _is_month(plain):
-        raise UsageError(_MONTHS.format(plain), "write minutes as 1m")
     return parse_period(plain)
 
 
@@ -106,11 +104,6 @@ def _pair(tokens: Sequence[str]) -> list[str]:
     return list(tokens)
 
 
-def _is_month(text: str) -> bool:
-    """`1M` is a month where case matters, and a minute where it does not."""
-    return re.fullmatch(r"(1|2|3|6|12)M|MN1?", text) is not None
-
-
 def _from_minutes(count: int) -> str:
     """The canonical name of so many minutes."""
     unit = next(unit for unit in ("w", "d", "h", "m") if count % _MINUTES[unit] == 0)
@@ -129,7 +122,7 @@ def _is_dotted(part: str) -> bool:
 
 def _is_period(token: str) -> bool:
     """A bare number is none: it may be a version, or a copy's."""
-    if _is_month(token) or _METATRADER.fullmatch(token) or token.lower() in ("d", "daily", "hourly", "weekly"):
+    if is_month(token) or _METATRADER.fullmatch(token) or token.lower() in ("d", "daily", "hourly", "weekly"):
         return True
     if not token[0].isdigit() or token.isdecimal():
         return False

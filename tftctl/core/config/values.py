@@ -34,7 +34,7 @@ def not_a_switch(value: Any) -> Any:
 
 def _period(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("not a bar period; write it like 15m, 1h, 4h, 1d or 1w")
+        raise ValueError("not a bar period; periods are written 1m, 1h, 4h, 1d, 1w")
     try:
         return parse_period(value)
     except UsageError as error:
