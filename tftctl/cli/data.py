@@ -34,7 +34,7 @@ Symbols = Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="O
 @app.command("import")
 def import_files(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or patterns.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, folders or patterns.")],
     period: Annotated[
         str | None, typer.Option(help="Bar period such as 1h; default: from column, name, folder.")
     ] = None,

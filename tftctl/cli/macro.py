@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tftctl.cli.data import Prefer, TrustPickle, show_import
+from tftctl.cli.data import TrustPickle, show_import
 from tftctl.cli.output import JsonFlag, emit_json, print_table, say, workspace_of
 
 app = typer.Typer(help="Series that are not bars: rates, money, flows, sentiment.", no_args_is_help=True)
@@ -34,7 +34,9 @@ def import_series(
     revised: Annotated[
         bool | None, typer.Option("--revised/--not-revised", help="Whether the publisher changes old values later.")
     ] = None,
-    prefer: Prefer = None,
+    prefer: Annotated[
+        Literal["new", "old"] | None, typer.Option(help="Which value holds where the file and the store differ.")
+    ] = None,
     trust_pickle: TrustPickle = False,
     as_json: JsonFlag = False,
 ) -> None:
