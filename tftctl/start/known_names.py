@@ -16,19 +16,17 @@ from tftctl.core.errors import TftctlError, nearest
 from tftctl.core.registry import Registry
 
 _METRIC_KEY = re.compile(r"val_(?P<rest>.+?)@(?P<period>\w+)")
+# target -> its kind; None where features.yaml is not in order itself
+Kinds = Mapping[str, str] | None
 _PLAIN_KEYS = frozenset({"val_loss", "val_loss_for_ckpt"})
 
 
-def name_problems(place: str, config: BaseModel, registry: Registry, targets: set[str] | None) -> Iterator[Problem]:
-    """Names in a valid configuration that nobody provides; `targets` None: those of features.yaml are not known."""
+def name_problems(place: str, config: BaseModel, registry: Registry, targets: Kinds) -> Iterator[Problem]:
+    """Names in a valid configuration that nobody provides, or that do not serve the kind of their target."""
     if isinstance(config, FeaturesConfig):
         yield from _features(place, config, registry)
     elif isinstance(config, ModelConfig):
-        for index, name in enumerate(config.targets):
-            yield from _known_target(place, f"targets.{index}", name, targets)
-        for name, choice in config.losses.items():
-            loss = choice if isinstance(choice, str) else str(choice.get("name", ""))
-            yield from _known(place, f"losses.{name}", loss, registry.names("loss"), "loss")
+        yield from _model(place, config, registry, targets)
     elif isinstance(config, WeightsConfig):
         for stage, weights in config.root.items():
             for name in weights:
@@ -106,7 +104,7 @@ def _attempt(place: str, key: str, entries: Mapping[Any, Any], action: Callable[
             yield Problem(place, f"{key}.{where}" if key else "", message, error.hint)
 
 
-def _known_target(place: str, key: str, name: str, targets: set[str] | None) -> Iterator[Problem]:
+def _known_target(place: str, key: str, name: str, targets: Kinds) -> Iterator[Problem]:
     if targets is not None:
         yield from _known(place, key, name, sorted(targets), "target of configs/features.yaml")
 
@@ -118,22 +116,75 @@ def _known(place: str, key: str, name: str, known: Sequence[str], what: str) -> 
         yield Problem(place, key, f"{name!r} is no {what}", allowed)
 
 
-def _score(place: str, key: str, weight: float, registry: Registry, targets: set[str] | None) -> Iterator[Problem]:
+def _model(place: str, config: ModelConfig, registry: Registry, targets: Kinds) -> Iterator[Problem]:
+    for index, name in enumerate(config.targets):
+        yield from _known_target(place, f"targets.{index}", name, targets)
+    for name, choice in config.losses.items():
+        loss = choice if isinstance(choice, str) else str(choice.get("name", ""))
+        yield from _known_target(place, f"losses.{name}", name, targets)
+        yield from _known(place, f"losses.{name}", loss, registry.names("loss"), "loss")
+        if loss in registry.names("loss"):
+            serving = {known: registry.loss(known).kinds for known in registry.names("loss")}
+            yield from _serves(place, f"losses.{name}", name, loss, serving, targets)
+    logged = {*_PLAIN_KEYS, "val_composite_score", *(f"val_{name}_loss" for name in config.targets)}
+    if config.monitor not in logged:
+        yield from _metric_key(place, "monitor", config.monitor, registry, targets)
+
+
+def _score(place: str, key: str, weight: float, registry: Registry, targets: Kinds) -> Iterator[Problem]:
     """A key is `val_<target>_<metric>@<period>`; its weight has the sign of the metric's direction (M5)."""
     if key in _PLAIN_KEYS:
         yield from _sign(place, key, weight, "lower")
         return
+    yield from _metric_key(place, key, key, registry, targets)
+    metric = _metric_of(key, registry)
+    if metric is not None:
+        yield from _sign(place, key, weight, registry.metric(metric).direction)
+
+
+def _metric_key(place: str, where: str, key: str, registry: Registry, targets: Kinds) -> Iterator[Problem]:
+    """What is wrong with a metric key that stands at `where`."""
     match = _METRIC_KEY.fullmatch(key)
     if match is None:
-        yield Problem(place, key, "no metric key", "like val_target_logreturn_rmse@1h, or val_loss_for_ckpt")
+        yield Problem(
+            place, where, f"{key!r} is no metric key", "like val_target_logreturn_rmse@1h, or val_loss_for_ckpt"
+        )
         return
-    metrics = registry.names("metric")
-    metric = max((name for name in metrics if match["rest"].endswith(f"_{name}")), key=len, default=None)
+    metric, rest = _metric_of(key, registry), match["rest"]
+    serving = {name: registry.metric(name).kinds for name in registry.names("metric")}
     if metric is None:
-        yield from _known(place, key, match["rest"].rpartition("_")[2], metrics, "metric")
+        yield from _no_metric(place, where, rest, serving, targets or {})
         return
-    yield from _known_target(place, key, match["rest"].removesuffix(f"_{metric}"), targets)
-    yield from _sign(place, key, weight, registry.metric(metric).direction)
+    target = rest.removesuffix(f"_{metric}")
+    yield from _known_target(place, where, target, targets)
+    yield from _serves(place, where, target, metric, serving, targets)
+
+
+def _metric_of(key: str, registry: Registry) -> str | None:
+    """A target may end in something that looks like a metric: the longest name counts."""
+    match = _METRIC_KEY.fullmatch(key)
+    fitting = [name for name in registry.names("metric") if match and match["rest"].endswith(f"_{name}")]
+    return max(fitting, key=len, default=None)
+
+
+def _no_metric(
+    place: str, where: str, rest: str, serving: Mapping[str, Sequence[str]], targets: Mapping[str, str]
+) -> Iterator[Problem]:
+    """`rest` is a target and what is no metric, perhaps with an underscore in it."""
+    target = max((name for name in targets if rest.startswith(f"{name}_")), key=len, default="")
+    name = rest.removeprefix(f"{target}_") if target else rest.rpartition("_")[2]
+    fitting = [known for known, kinds in serving.items() if not target or targets[target] in kinds]
+    yield from _known(place, where, name, fitting, f"metric of a {targets[target]} target" if target else "metric")
+
+
+def _serves(
+    place: str, where: str, target: str, name: str, serving: Mapping[str, Sequence[str]], targets: Kinds
+) -> Iterator[Problem]:
+    """Whether a metric or loss is for targets of this kind; `serving` has the kinds of all of them."""
+    kind = (targets or {}).get(target)
+    if kind is not None and kind not in serving[name]:
+        fitting = ", ".join(known for known, kinds in serving.items() if kind in kinds)
+        yield Problem(place, where, f"{name} is not for {target}, which is {kind}", f"for {kind} targets: {fitting}")
 
 
 def _sign(place: str, key: str, weight: float, direction: str) -> Iterator[Problem]:

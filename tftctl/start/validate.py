@@ -48,7 +48,7 @@ def validate_files(
                 problems += _with_lines(path, readable_entries(str(path), read_yaml(path), registry))
         except TftctlError as error:
             problems.append(Problem(error.message, "", "", error.hint))
-    targets = _target_columns(workspace, registry)
+    targets = _target_kinds(workspace, registry)
     for path, config in loaded.items():
         problems += _with_lines(path, name_problems(str(path), config, registry, targets))
     return Validation(tuple(map(str, names)), tuple(map(str, skipped)), tuple(problems))
@@ -88,12 +88,13 @@ def _files(
     return {path: known[path.name] for path in paths}, []
 
 
-def _target_columns(workspace: Workspace, registry: Registry) -> set[str] | None:
-    """Names of the targets that `configs/features.yaml` makes; None when it is not in order itself."""
+def _target_kinds(workspace: Workspace, registry: Registry) -> dict[str, str] | None:
+    """Names and kinds of the targets that `configs/features.yaml` makes; None when it is not in order itself."""
     from tftctl.features.definitions import resolve_targets
 
     try:
         config = load(workspace.configs / "features.yaml", FeaturesConfig)
-        return {target.column for target in resolve_targets(config.targets, config.periods, registry)}
+        targets = resolve_targets(config.targets, config.periods, registry)
+        return {target.column: target.record.kind for target in targets}
     except TftctlError:
         return None
