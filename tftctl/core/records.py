@@ -54,8 +54,8 @@ class Output:
 
     name: str
     scale: Scale = "free"
-    first_valid: Callable[[Any], int] | None = None
-    settle: Callable[[Any], int] | None = None
+    first_valid: Callable[..., int] | None = None
+    settle: Callable[..., int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,8 @@ class Indicator:
       columns and the columns of earlier stages; names beginning with `_` are dropped at the end.
 
     `inputs(params)` names the bar columns read. `first_valid(params)` is the index of the first bar with a
-    value, `settle(params)` the number of bars after which the start of the segment is forgotten to 1e-9 (F3).
+    value, `settle(params)` the number of bars after which the start of the segment is forgotten to 1e-9 (F3). Where
+    these depend on how long a bar is, they take the period, like "1h", beside: `settle(params, period)`.
     `tolerance` is the relative difference that an incremental rebuild may show (0: bit for bit).
     Raise `revision` when the same parameters give other numbers than before.
 
@@ -92,8 +93,8 @@ class Indicator:
     params: type[Params] = Params
     kernel: Callable[..., Columns] | None = None
     expr: Callable[[Any], Stages] | None = None
-    first_valid: Callable[[Any], int] = lambda params: 0
-    settle: Callable[[Any], int] = lambda params: 0
+    first_valid: Callable[..., int] = lambda params: 0
+    settle: Callable[..., int] = lambda params: 0
     scope: Scope = "group"
     known: bool = False
     tolerance: float = 0.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from tftctl.core.declared import asks_period, declared_bars
 from tftctl.core.errors import PluginError, choices
 from tftctl.core.validity import plural
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import typer
 
     from tftctl.core.records import Indicator, Loss, Metric, Source, Target
+
+DEFAULT_PERIODS = ("1h", "4h", "1d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,13 @@ def _default(field: Any) -> Any:
     return sorted(value) if isinstance(value, set | frozenset) else value
 
 
+def _default_bars(function: Callable[..., int], params: Any) -> int | dict[str, int]:
+    """A number of bars, or several by period."""
+    if not asks_period(function):
+        return declared_bars(function, params)
+    return {period: declared_bars(function, params, period) for period in DEFAULT_PERIODS}
+
+
 def _record_document(word: str, found: Provided) -> dict[str, Any]:
     record = found.record
     document: dict[str, Any] = {"name": record.name, "kind": word, "plugin": found.plugin, "version": found.version}
@@ -139,7 +149,7 @@ def _record_document(word: str, found: Provided) -> dict[str, Any]:
     if word == "indicator":
         params = record.params()
         document |= {"inputs": list(record.inputs(params)), "outputs": [output.name for output in record.outputs]}
-        document |= {"first_valid": record.first_valid(params), "settle": record.settle(params)}
+        document |= {name: _default_bars(getattr(record, name), params) for name in ("first_valid", "settle")}
     elif word == "target":
         document |= {"target_kind": record.kind, "unit": record.unit, "horizon": dict(record.horizon)}
     elif word in ("loss", "metric"):

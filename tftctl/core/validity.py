@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from tftctl.core.declared import ANY_PERIOD, asks_period
 from tftctl.core.errors import TftctlError
 from tftctl.core.names import TARGET_PREFIX, name_problem
 from tftctl.core.periods import parse_period
@@ -195,7 +196,7 @@ def _defaults(record: Indicator | Target | Source, functions: tuple[str, ...]) -
         return
     try:
         params = record.params()
-        answers = {name: getattr(record, name)(params) for name in functions}
+        answers = {name: _answer(getattr(record, name), name, params) for name in functions}
     except Exception as error:  # noqa: BLE001 - the guest's own code; the text goes into the list of plugins
         yield f"its defaults do not work: {_cause(error)}"
         return
@@ -205,6 +206,15 @@ def _defaults(record: Indicator | Target | Source, functions: tuple[str, ...]) -
         if name in answers and not _is_whole(answers[name], least):
             yield f"{name}(params) returns {answers[name]!r}, not a number of bars of at least {least}"
         yield from _output_bars(record, params, name, least)
+
+
+def _answer(function: Callable[..., Any], name: str, params: Any) -> Any:
+    """What it returns; where it asks for the period, the worst over several."""
+    if name == "inputs" or not asks_period(function):
+        return function(params)
+    answers = [function(params, period) for period in ANY_PERIOD]
+    wrong = [answer for answer in answers if not _is_whole(answer, -1)]
+    return wrong[0] if wrong else min(answers)
 
 
 def _cause(error: Exception) -> str:
@@ -217,7 +227,7 @@ def _output_bars(record: Any, params: Any, name: str, least: int) -> Iterator[st
     """What an output says in place of its indicator."""
     for output in getattr(record, "outputs", ()) if isinstance(record, Indicator) else ():
         function = getattr(output, name)
-        if function is not None and not (callable(function) and _is_whole(function(params), least)):
+        if function is not None and not (callable(function) and _is_whole(_answer(function, name, params), least)):
             yield f"{name} of {output.name!r} must be a function that returns a number of bars of at least {least}"
 
 

@@ -79,7 +79,8 @@ def feature_rows(recipe: Recipe, prepared: pl.DataFrame, change: Change) -> tupl
     if change.last == prepared.height - 1:
         return change.first, prepared.height
     end = next(stop for _, stop in segment_bounds(prepared) if stop > change.last)
-    memories = [memory for instance in recipe.indicators if (memory := instance.memory) is not None]
+    period = prepared["period"][0]
+    memories = [memory for instance in recipe.indicators if (memory := instance.at(period).memory) is not None]
     if len(memories) == len(recipe.indicators):
         end = min(end, change.last + 1 + max(memories, default=0))
     return change.first, _rolled_end(recipe, prepared, end)
@@ -94,11 +95,12 @@ def label_rows(recipe: Recipe, prepared: pl.DataFrame, change: Change) -> tuple[
 
 def _rolled_end(recipe: Recipe, prepared: pl.DataFrame, end: int) -> int:
     """The row from which on no rolling column looks back at rows before `end`."""
-    rolling = [r for r in recipe.rolling(prepared["period"][0]) if r.samples]
+    period = prepared["period"][0]
+    rolling = [r for r in recipe.rolling(period) if r.samples]
     if not rolling:
         return end
     names = {name for r in rolling for name in r.sources}
-    sources: list[IndicatorInstance] = [i for i in recipe.indicators if names & set(i.columns)]
+    sources: list[IndicatorInstance] = [i.at(period) for i in recipe.indicators if names & set(i.columns)]
     ahead = max(r.samples for r in rolling)
     while True:
         stop = min(prepared.height, end + ahead)

@@ -67,7 +67,8 @@ def gather_inputs(recipe: Recipe, prepared: pl.DataFrame, since_ms: int, path: P
     They begin as long before `since_ms` as any cross-section looks back.
     """
     names = cross_inputs(recipe)
-    back = max(instance.memory or 0 for instance in recipe.cross)
+    period = prepared["period"][0]
+    back = max(instance.at(period).memory or 0 for instance in recipe.cross)
     first = max(0, int(np.searchsorted(prepared["available_at"].to_numpy(), since_ms)) - back)
     rows = recipe.features(prepared, first, None, set(names)).filter(~pl.col("is_filled"))
     np.save(path, rows.select(pl.col("available_at", *names).cast(pl.Float64)).fill_null(float("nan")).to_numpy().T)

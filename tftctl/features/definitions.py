@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tftctl.core.config.explain import explain
 from tftctl.core.config.features import FeaturesConfig, IndicatorEntry, TargetEntry
+from tftctl.core.declared import first_valid_of, follows_period, settle_of
 from tftctl.core.errors import ConfigError, PluginError
 from tftctl.core.names import parameter_suffix
 from tftctl.core.records import Indicator, LabelSpan, Output, Params, Scope, Target
@@ -24,7 +25,10 @@ ENGINE_REVISION = 2
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of an indicator instance. `output` is the name in the record, `column` the one in the table."""
+    """One column of an indicator instance. `output` is the name in the record, `column` the one in the table.
+
+    `first_valid` and `settle` are enough for bars of any period until the instance is asked for those of one.
+    """
 
     column: str
     output: str
@@ -41,6 +45,22 @@ class IndicatorInstance:
     params: Params
     features: tuple[Feature, ...]
     fingerprint: str
+    follows_period: bool = False
+
+    def at(self, period: str) -> IndicatorInstance:
+        """The instance with what it declares for bars of a period."""
+        if not self.follows_period:
+            return self
+        outputs = {output.name: output for output in self.record.outputs}
+        features = tuple(
+            replace(
+                feature,
+                first_valid=first_valid_of(self.record, outputs[feature.output], self.params, period),
+                settle=settle_of(self.record, outputs[feature.output], self.params, period),
+            )
+            for feature in self.features
+        )
+        return replace(self, features=features, follows_period=False)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -117,12 +137,11 @@ def _indicator(entry: IndicatorEntry, registry: Registry) -> IndicatorInstance:
     features = tuple(_feature(record, output, params, suffix) for output in record.outputs)
     origin = registry.find("indicator", record.name)
     mark = fingerprint(record.name, params.model_dump(mode="json"), origin.plugin, origin.version, record.revision)
-    return IndicatorInstance(record, params, features, mark)
+    return IndicatorInstance(record, params, features, mark, follows_period(record))
 
 
 def _feature(record: Indicator, output: Output, params: Params, suffix: str) -> Feature:
-    first_valid = (output.first_valid or record.first_valid)(params)
-    settle = (output.settle or record.settle)(params)
+    first_valid, settle = first_valid_of(record, output, params), settle_of(record, output, params)
     return Feature(output.name + suffix, output.name, output.scale, first_valid, settle)
 
 

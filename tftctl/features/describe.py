@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,11 @@ from tftctl.plugins import Registry
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """An indicator or target with the parameters of the configuration, or its defaults where that does not use it."""
+    """An indicator or target with the parameters of the configuration, or its defaults where that does not use it.
+
+    `first_valid` and `settle` are the largest over its columns and the configured periods, -1 for ever; `settle_at`
+    has those of each period.
+    """
 
     name: str
     kind: str
@@ -28,6 +32,7 @@ class Definition:
     horizon: dict[str, int] = field(default_factory=dict)
     configured: bool = True
     summary: str = ""
+    settle_at: dict[str, int] = field(default_factory=dict)
 
 
 def list_definitions(config: FeaturesConfig, registry: Registry) -> list[Definition]:
@@ -36,9 +41,11 @@ def list_definitions(config: FeaturesConfig, registry: Registry) -> list[Definit
     used = {instance.record.name for instance in indicators} | {instance.record.name for instance in targets}
     other_indicators = [name for name in registry.names("indicator") if name not in used]
     other_targets = [name for name in registry.names("target") if name not in used]
-    made = [_indicator(instance, registry, True) for instance in indicators]
+    made = [_indicator(instance, config.periods, registry, True) for instance in indicators]
     made += [_target(instance, registry, True) for instance in targets]
-    made += [_indicator(_default_indicator(name, registry), registry, False) for name in other_indicators]
+    made += [
+        _indicator(_default_indicator(name, registry), config.periods, registry, False) for name in other_indicators
+    ]
     made += [_target(_default_target(name, config.periods, registry), registry, False) for name in other_targets]
     return made
 
@@ -68,19 +75,27 @@ def _columns(config: FeaturesConfig, registry: Registry, macro: Sequence[str]) -
         return own_columns(indicators, config.extra_columns, config.model_copy(update={"normalise": {}}))
 
 
-def _indicator(instance: IndicatorInstance, registry: Registry, configured: bool) -> Definition:
+def _indicator(instance: IndicatorInstance, periods: Sequence[str], registry: Registry, configured: bool) -> Definition:
+    at = {period: instance.at(period).features for period in periods}
+    settle = {period: _longest([feature.settle for feature in features]) for period, features in at.items()}
     return Definition(
         name=instance.record.name,
         kind="indicator",
         plugin=registry.find("indicator", instance.record.name).plugin,
         inputs=list(instance.inputs),
         outputs=[feature.column for feature in instance.features],
-        first_valid=max(feature.first_valid for feature in instance.features),
-        settle=max(feature.settle for feature in instance.features),
+        first_valid=max(feature.first_valid for features in at.values() for feature in features),
+        settle=_longest(settle.values()),
         params=instance.params.model_dump(mode="json"),
         configured=configured,
         summary=instance.record.summary,
+        settle_at=settle,
     )
+
+
+def _longest(settles: Collection[int]) -> int:
+    """The largest number of bars, -1 being for ever."""
+    return -1 if min(settles) < 0 else max(settles)
 
 
 def _target(instance: TargetInstance, registry: Registry, configured: bool) -> Definition:

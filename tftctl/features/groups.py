@@ -60,10 +60,12 @@ class Recipe:
         `columns` names the indicator and rolling columns wanted, by default all.
         """
         stop = prepared.height if stop is None else stop
-        rolling = [r for r in self.rolling(prepared["period"][0]) if columns is None or set(r.columns) & set(columns)]
+        period = prepared["period"][0]
+        indicators = [instance.at(period) for instance in self.indicators]
+        rolling = [r for r in self.rolling(period) if columns is None or set(r.columns) & set(columns)]
         needed = {name for r in rolling for name in r.sources}
-        sources = [i for i in self.indicators if needed & set(i.columns)]
-        others = [i for i in self.indicators if i not in sources and (columns is None or set(i.columns) & set(columns))]
+        sources = [i for i in indicators if needed & set(i.columns)]
+        others = [i for i in indicators if i not in sources and (columns is None or set(i.columns) & set(columns))]
         lead, seen = _with_samples(prepared, sources, rolling, first, stop)
         made = seen.select(column for i in sources for column in i.columns).slice(first - lead)
         parts = [made, compute_features(prepared, others, first, stop)]

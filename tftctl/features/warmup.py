@@ -90,7 +90,7 @@ def measure_warmup(
         traces: dict[tuple[str, str], _Trace] = {}
         for done, (p, symbol) in enumerate(groups, 1):
             bars = longest_segment(prepared_bars(snapshot, layout, p, symbol))
-            for instance in layout.recipe.indicators:
+            for instance in _indicators(layout, p):
                 _trace(
                     bars, instance, {f.output: traces.setdefault((p, f.column), _Trace()) for f in instance.features}
                 )
@@ -98,7 +98,7 @@ def measure_warmup(
     found = [
         _memory(instance, feature, p, traces[p, feature.column])
         for p in dict.fromkeys(p for p, _ in groups)
-        for instance in layout.recipe.indicators
+        for instance in _indicators(layout, p)
         for feature in instance.features
     ]
     return sorted(found, key=_badness)
@@ -141,6 +141,10 @@ def _wanted(layout: Layout, symbols: Sequence[str] | None, period: str | None) -
     if not groups:
         raise DataError(f"there are no bars of {', '.join(symbols or ())} at {period}", "see: tftctl data list")
     return groups
+
+
+def _indicators(layout: Layout, period: str) -> list[IndicatorInstance]:
+    return [instance.at(period) for instance in layout.recipe.indicators]
 
 
 def _trace(bars: pl.DataFrame, instance: IndicatorInstance, traces: dict[str, _Trace]) -> None:

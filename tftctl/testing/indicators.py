@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tftctl.core.declared import first_valid_of, follows_period, settle_of
 from tftctl.core.records import Indicator, Output
 from tftctl.features.engine import input_arrays, run_kernel, run_stages
 from tftctl.testing import scopes
@@ -28,22 +29,25 @@ from tftctl.testing.report import Finding, malformed, run_checks
 BARS_AFTER_SETTLE = 300
 LATER_STARTS = (1, 7, 100)
 FACTOR = 7.3
+# more than the first where what is declared differs from period to period
+PERIODS = ("1h", "4h", "1d")
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """An indicator with parameters, bars long enough for it, and the columns it makes of them."""
+    """An indicator with parameters, bars of a period, long enough for it, and the columns it makes of them."""
 
     record: Indicator
     params: Any
+    period: str
     bars: pl.DataFrame
     columns: dict[str, Array]
 
     def first_valid(self, output: Output) -> int:
-        return (output.first_valid or self.record.first_valid)(self.params)
+        return first_valid_of(self.record, output, self.params, self.period)
 
     def settle(self, output: Output) -> int:
-        return (output.settle or self.record.settle)(self.params)
+        return settle_of(self.record, output, self.params, self.period)
 
     def run(self, bars: pl.DataFrame) -> dict[str, Array]:
         return run(self.record, self.params, bars)
@@ -54,15 +58,22 @@ def check(record: Indicator, params: Any = None) -> list[Finding]:
     problems = malformed("indicator", record)
     if problems:
         return problems
-    name = f"indicator {record.name}"
     params = record.params() if params is None else params
     if record.scope != "group":
         return scopes.check(record, params)
-    bars = make_bars(_size(record, params), record.inputs(params))
+    periods = PERIODS if follows_period(record) else PERIODS[:1]
+    found = [finding for period in periods for finding in _check_at(record, params, period)]
+    return list(dict.fromkeys(found))
+
+
+def _check_at(record: Indicator, params: Any, period: str) -> list[Finding]:
+    """At bars of one period."""
+    name = f"indicator {record.name}"
+    bars = make_bars(_size(record, params, period), record.inputs(params), period=period)
     failed = run_checks(name, {"run": lambda: _runs(record, params, bars)}, {})
     if failed:
         return failed
-    trial = _Trial(record, params, bars, run(record, params, bars))
+    trial = _Trial(record, params, period, bars, run(record, params, bars))
     first = {
         "outputs": lambda: _outputs(trial),
         "short": lambda: short_segments(trial.run, trial.bars, _short_sizes(trial)),
@@ -94,11 +105,11 @@ def _staged(record: Indicator, params: Any, bars: pl.DataFrame) -> pl.DataFrame:
     return run_stages(bars.select(record.inputs(params)), record.expr(params))
 
 
-def _size(record: Indicator, params: Any) -> int:
+def _size(record: Indicator, params: Any, period: str) -> int:
     lengths = [
-        function(params)
+        declared(record, output, params, period)
         for output in record.outputs
-        for function in (output.first_valid or record.first_valid, output.settle or record.settle)
+        for declared in (first_valid_of, settle_of)
     ]
     return max(*lengths, 100) + BARS_AFTER_SETTLE
 
@@ -135,7 +146,7 @@ def _pure(trial: _Trial) -> Iterator[str]:
     kernel, params = trial.record.kernel, trial.params
     if kernel is not None:
         yield from spoilt_inputs(lambda columns: kernel(columns, params), trial.bars, trial.record.inputs(params))
-    trial.run(make_bars(trial.bars.height, trial.bars.columns, seed=12))
+    trial.run(make_bars(trial.bars.height, trial.bars.columns, seed=12, period=trial.period))
     for name, values in trial.run(trial.bars).items():
         if difference(trial.columns[name], values, 0.0) is not None:
             yield f"{name}: the same bars give other values when run again"

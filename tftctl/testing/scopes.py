@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tftctl.core.declared import declared_bars, settle_of
 from tftctl.core.records import Indicator
 from tftctl.testing.bars import MEMORY, Array, difference
 from tftctl.testing.report import Finding, run_checks
@@ -14,6 +15,7 @@ from tftctl.testing.report import Finding, run_checks
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 CONTEXTS = ("4h", "1d")
 INSTANTS = 240
+PERIOD = "1h"
 
 Columns = Mapping[str, Array]
 Run = Callable[[Columns], dict[str, Array]]
@@ -43,7 +45,7 @@ def check(record: Indicator, params: Any) -> list[Finding]:
 def _panel(record: Indicator, params: Any) -> tuple[Columns, Run]:
     """Returns of a market with late listings and missing bars, (instants, symbols), NaN where there is no bar."""
     rng = np.random.default_rng(5)
-    size = max(INSTANTS, 2 * record.settle(params) + 60)
+    size = max(INSTANTS, 2 * declared_bars(record.settle, params, PERIOD) + 60)
     made: dict[str, Array] = {}
     missing = rng.random((size, len(SYMBOLS))) < 0.05
     missing[: size // 6, -1] = True
@@ -131,7 +133,7 @@ def _causality(record: Indicator, run: Run, columns: Columns) -> Iterator[str]:
 def _settle(record: Indicator, params: Any, run: Run, columns: Columns) -> Iterator[str]:
     whole = run(_copied(columns))
     for output in record.outputs:
-        settle = (output.settle or record.settle)(params)
+        settle = settle_of(record, output, params, PERIOD)
         if settle < 0:
             yield f"{output.name}: a cross-section has to forget; declare how many instants before still matter"
             continue

@@ -22,7 +22,6 @@ Anchor = Literal["1d", "1w", "1mo"]
 LEVELS = ("pivot", "pivot_r1", "pivot_r2", "pivot_s1", "pivot_s2")
 _MONDAY_MS = 4 * period_ms("1d")  # 1970-01-05 was a Monday
 _LONGEST_DAYS = {"1d": 2, "1w": 14, "1mo": 62}  # two periods in a row
-_BARS_PER_DAY = period_ms("1d") // period_ms("1m")
 
 
 class PivotParams(Params):
@@ -75,9 +74,10 @@ def _period_number(timestamps: Array, anchor: Anchor) -> npt.NDArray[np.int64]:
     return (stamps - _MONDAY_MS) // period_ms(anchor)
 
 
-def _settle(params: PivotParams) -> int:
-    """Two periods of one-minute bars less one bar: longer bars forget the start of the segment sooner."""
-    return _LONGEST_DAYS[params.anchor] * _BARS_PER_DAY - 1
+def _settle(params: PivotParams, period: str) -> int:
+    """As many bars as open within two of the anchor's periods, less one; the bar before at least."""
+    longest = _LONGEST_DAYS[params.anchor] * period_ms("1d")
+    return max(-(-longest // period_ms(period)) - 1, 1)
 
 
 @hookimpl

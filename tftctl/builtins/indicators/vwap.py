@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BARS = ("high", "low", "close", "volume")
 DAY_MS = period_ms("1d")
-MINUTES_PER_DAY = DAY_MS // period_ms("1m")
 
 
 class VwapParams(Params):
@@ -79,7 +78,6 @@ def tftctl_indicators() -> Iterable[Indicator]:
         inputs=lambda p: ("timestamp", *BARS),
         outputs=(Output("daily_vwap", "price"), Output("daily_vwap_distance")),
         kernel=daily_vwap,
-        # no period has more bars to a day
-        settle=lambda p: MINUTES_PER_DAY,
+        settle=lambda p, period: -(-DAY_MS // period_ms(period)) - 1,
         tolerance=1e-9,
     )
