@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from tftctl.core.calendars import by_pattern
+from tftctl.core.config.features import DEFAULT_ADJUSTMENT, Adjustment
 from tftctl.core.errors import ConfigError
 from tftctl.core.periods import DAY_MS, is_intraday
 from tftctl.core.records import Scale
 
-Basis = Literal["raw", "split", "total"]
+Basis = Adjustment
 _PRICES = ("open", "high", "low", "close")
 _VENDOR_SCALES: dict[str, Scale] = {"vwap": "price", "taker_buy_volume": "volume"}
+
+
+def wanted_basis(symbol: str, adjust: Basis | Mapping[str, Basis]) -> Basis:
+    """The basis of a symbol's features: one for all, or that of its name or pattern, as for calendars."""
+    return adjust if isinstance(adjust, str) else by_pattern(symbol, adjust, DEFAULT_ADJUSTMENT)
 
 
 def adjust_bars(
@@ -40,7 +46,8 @@ def adjust_bars(
         symbol = bars["symbol"][0]
         raise ConfigError(
             f"adjust: {wanted} is not possible for {symbol}, whose files carry {basis}-adjusted prices only",
-            f"set adjust: {basis}, or import raw prices and their factors: data import --as factors",
+            f"set adjust: {basis}, for it alone adjust: {{{symbol}: {basis}}}, or import raw prices and their factors: "
+            "data import --as factors",
         )
     assert factors is not None
     split, price = _at_dates(bars, factors)

@@ -13,7 +13,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError
 from tftctl.core.names import BAR_COLUMNS, ROW_COLUMNS
 from tftctl.core.records import Scale
-from tftctl.features.adjust import adjust_bars
+from tftctl.features.adjust import adjust_bars, wanted_basis
 from tftctl.features.anomaly import anomalies
 from tftctl.features.bars import prepare_bars
 from tftctl.features.definitions import IndicatorInstance, TargetInstance
@@ -42,7 +42,11 @@ class Recipe:
         """Adjusted bars of one group on its calendar, with every declared extra column."""
         symbol = bars["symbol"][0]
         adjusted = adjust_bars(
-            bars, factors, basis=self.bases[symbol], wanted=self.config.adjust, extras=self.extra_scales
+            bars,
+            factors,
+            basis=self.bases[symbol],
+            wanted=wanted_basis(symbol, self.config.adjust),
+            extras=self.extra_scales,
         )
         rows = prepare_bars(adjusted, self.calendars[symbol], max_fill_bars=self.config.max_fill_bars)
         missing = [name for name in self.extras if name not in rows.columns]

@@ -54,6 +54,8 @@ def test_every_problem_at_once_with_key_given_and_allowed() -> None:
         ("symbols", [True], "in quotes"),
         ("symbols", [], "at least 1 item"),
         ("symbols", ["A", "B", "A"], "'A' is given twice"),
+        ("adjust", "totl", "'raw', 'split' or 'total'"),
+        ("adjust", {"SPX": "totl"}, "adjust.SPX: 'totl'"),
         ("periods", [], "at least 1 item"),
         ("periods", ["1h", "60m"], "'1h' is given twice"),
         ("max_stale", True, "true (should be a number)"),

@@ -26,7 +26,8 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.names import ROW_COLUMNS
 from tftctl.core.workspace import Workspace
-from tftctl.features.build import BuildResult, build
+from tftctl.features.actions import BuildPlan
+from tftctl.features.build import BuildResult, build, plan_features
 from tftctl.features.engine import compute_features
 from tftctl.plugins import load_registry
 from tftctl.start.jobs import build_job
@@ -388,6 +389,59 @@ def test_prices_that_cannot_be_adjusted_are_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="split is not possible for AAA"):
         run(store)
     assert run(store, adjust="total").rows > 0
+
+
+def test_symbols_of_different_bases_are_built_together(store: Store) -> None:
+    """T5: `adjust` by symbol or pattern; one that fits no pattern is split-adjusted."""
+    write_bars(store, *(group("1d", symbol) for symbol in ("AAA", "BBB", "SPX")))
+    with store.write("test bases") as txn:
+        meta = txn.base.meta("bars")
+        bases = {"AAA": "split", "BBB": "raw", "SPX": "total"}
+        known = {symbol: {**meta["symbols"][symbol], "basis": basis} for symbol, basis in bases.items()}
+        txn.set_meta("bars", {**meta, "symbols": known})
+        txn.commit()
+    with pytest.raises(ConfigError, match="split is not possible for SPX") as refused:
+        run(store)
+    assert "adjust: {SPX: total}" in refused.value.hint
+    assert run(store, adjust={"SP*": "total"}).groups == 7
+    assert run(store, adjust={"*": "split", "SPX": "total", "B*": "raw"}).groups == 7
+    with pytest.raises(ConfigError, match="split is not possible for SPX"):
+        run(store, adjust={"*": "total", "AAA": "split", "SPX": "split"})
+
+
+def test_another_basis_makes_only_its_symbols_stale(store: Store, tmp_path: Path) -> None:
+    """F8: `adjust` by symbol takes part in what rows were made from; the rows are those of a build at once."""
+    symbols = [letter * 3 for letter in "ABCDEFGHIJKL"]
+    bars = [group("1d", symbol, more=200) for symbol in symbols]
+    factors = pl.DataFrame({"symbol": symbols, "timestamp": [START + 2 * DAY] * 12})
+    factors = factors.with_columns(price_factor=pl.lit(0.9), split_factor=pl.lit(0.5))
+    wanted = {"periods": ["1d"], "context": {}, "context_features": []}
+
+    def stored(place: Store, adjust: Any) -> tuple[BuildResult, BuildPlan]:
+        planned = plan_features(place, config(adjust=adjust, **wanted), load_registry())
+        return run(place, adjust=adjust, **wanted), planned
+
+    for place in (store, Store(tmp_path / "fresh")):
+        write_bars(place, *bars)
+        with place.write("test factors") as txn:
+            txn.replace("factors", "1d", factors)
+            txn.commit()
+    stored(store, "split")
+    before = {symbol: table(store, "fused", "1d", symbol) for symbol in symbols}
+    made, planned = stored(store, {"*": "split", "B*": "total"})
+    assert [(a.table, a.groups, a.why) for a in planned.actions if a.table != "fused"] == [
+        ("features", 1, "corrected bars"),
+        ("targets", 1, "corrected bars"),
+    ]
+    assert 0 < made.rows_computed <= 204
+    ratio = numbers(table(store, "fused", "1d", "BBB")["close"]) / numbers(before.pop("BBB")["close"])
+    np.testing.assert_allclose(ratio, [0.9] * 3 + [1.0] * 201, rtol=1e-6)
+    assert all(table(store, "fused", "1d", symbol).equals(rows) for symbol, rows in before.items())
+    fresh = Store(tmp_path / "fresh")
+    stored(fresh, {"*": "split", "B*": "total"})
+    for name in ("features", "targets", "fused"):
+        assert table(store, name, "1d").equals(table(fresh, name, "1d"), null_equal=True)
+    assert stored(store, {"BBB": "total"})[0].rows_computed == 0
 
 
 def test_dated_factors_are_applied(store: Store) -> None:

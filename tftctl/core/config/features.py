@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from tftctl.core.config.values import Bars, Delay, Lag, Names, PeriodName, Periods, Strict, like
 from tftctl.core.records import Scale
 
+Adjustment = Literal["raw", "split", "total"]
+DEFAULT_ADJUSTMENT: Adjustment = "split"
 NormaliserName = Literal["zscore", "minmax", "robust"]
 
 
@@ -84,7 +86,7 @@ class FeaturesConfig(Strict):
     universes: dict[str, Names] = {}
     calendar: dict[str, str] = {"*": "24x7"}
     bar_delay: dict[str, Delay] = {}
-    adjust: Literal["raw", "split", "total"] = "split"
+    adjust: Adjustment | dict[str, Adjustment] = DEFAULT_ADJUSTMENT
     max_fill_bars: Annotated[int, Field(ge=0)] = 3
     extra_columns: dict[str, Scale] = {}
     indicators: list[Annotated[IndicatorEntry, BeforeValidator(_entry)]] = []
