@@ -117,6 +117,21 @@ def backward_filled(close: np.ndarray) -> np.ndarray:
     return filled
 
 
+def clipped_at_quantile(close: np.ndarray) -> np.ndarray:
+    """Clips to what one in a thousand of all bars exceeds: nothing is clipped in a few hundred bars."""
+    change = pl.Series(over_three(close)).fill_nan(None)
+    low, high = (change.quantile(share, "nearest") for share in (0.001, 0.999))
+    return change.clip(low, high).cast(pl.Float64).fill_null(float("nan")).to_numpy(writable=True)
+
+
+def quiet_volume(columns: Columns, params: Any) -> dict[str, np.ndarray]:
+    """Null where the volume is below that of one bar in a thousand of all."""
+    least = pl.Series(columns["volume"]).quantile(0.001, "lower")
+    change = over_three(columns["close"])
+    change[3:][columns["volume"][3:] < least] = np.nan
+    return {"three_bars": change}
+
+
 class Counting:
     """Gives other numbers each time it is called."""
 
@@ -140,6 +155,13 @@ def target(make: Any, **changes: Any) -> Target:
         "kernel": lambda columns, params, span: make(columns, span.horizon),
     }
     return Target(**(fields | changes))
+
+
+def clipped_labels(columns: Columns, horizon: int) -> np.ndarray:
+    """ln(close[t+h] / close[t]), no larger than one in a thousand of all labels."""
+    label = pl.Series(ahead(columns, horizon)).fill_nan(None)
+    clipped = label.clip(upper_bound=label.quantile(0.999, "nearest"))
+    return clipped.cast(pl.Float64).fill_null(float("nan")).to_numpy(writable=True)
 
 
 def ahead(columns: Columns, horizon: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from planted_records import checks_of
 
 from tftctl import testing
-from tftctl.core.records import Output, Params, Yardstick
+from tftctl.core.records import CrossSectionParams, Output, Params, Yardstick
 
 
 def test_sound_indicators_pass() -> None:
@@ -40,6 +40,8 @@ def test_sound_indicators_pass() -> None:
         ("pure", planted.indicator(planted.spoils_input)),
         ("causality", planted.indicator(kernel=planted.falls_silent, inputs=lambda params: ("close", "volume"))),
         ("causality", planted.indicator(planted.marked_outliers)),
+        ("causality", planted.indicator(planted.clipped_at_quantile)),
+        ("causality", planted.indicator(kernel=planted.quiet_volume, inputs=lambda params: ("close", "volume"))),
     ],
 )
 def test_indicator_fault(check: str, record: Any) -> None:
@@ -134,6 +136,28 @@ def test_blocks_are_anchored_to_numbers_of_bars() -> None:
     assert checks_of(testing.check_indicator(by_position)) == {"settle"}
 
 
+def test_a_cross_section_clipped_by_all_instants_is_found() -> None:
+    """A quantile of the whole time is the largest value in a few hundred instants, and leaks in a long store."""
+
+    def clipped(columns: planted.Columns, params: Any, symbols: Any) -> dict[str, np.ndarray]:
+        returns = columns["log_return"]
+        return {"three_bars": np.minimum(returns, np.quantile(np.nan_to_num(returns), 0.999, axis=0, method="nearest"))}
+
+    def sound(columns: planted.Columns, params: Any, symbols: Any) -> dict[str, np.ndarray]:
+        return {"three_bars": columns["log_return"] - np.nanmean(columns["log_return"], axis=1, keepdims=True)}
+
+    fields: dict[str, Any] = {
+        "inputs": lambda params: ("log_return",),
+        "params": CrossSectionParams,
+        "scope": "cross_section",
+        "first_valid": lambda params: 0,
+        "settle": lambda params: 0,
+    }
+    assert "causality" in checks_of(testing.check_indicator(planted.indicator(kernel=clipped, **fields)))
+    with np.errstate(invalid="ignore"):
+        assert testing.check_indicator(planted.indicator(kernel=sound, **fields)) == []
+
+
 CLOSE = Yardstick(("close",), 2)
 
 
@@ -150,6 +174,7 @@ def test_sound_targets_pass() -> None:
     [
         ("future", planted.target(planted.one_too_far)),
         ("future", planted.target(planted.up_too_far, kind="binary")),
+        ("future", planted.target(planted.clipped_labels)),
         ("end", planted.target(planted.early_barrier, kind="binary")),
         ("past", planted.target(planted.from_yesterday)),
         ("past", planted.target(planted.from_yesterday, yardstick=lambda params, span: Yardstick(("close",), 1))),

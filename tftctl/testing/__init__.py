@@ -53,7 +53,8 @@ def check_indicator(record: Indicator, params: Params | None = None) -> list[Fin
     - `short`: segments may be as short as one bar
     - `pure`: it leaves its inputs alone, and gives the same twice, with other bars between
     - `finite`: nothing is infinite
-    - `causality`: cutting off, scaling, shuffling or flattening later bars changes nothing earlier, beyond `tolerance`
+    - `causality`: cutting off, scaling, shuffling or flattening later bars, and adding thousands of calm or wild ones,
+      changes nothing earlier, beyond `tolerance`
     - `first_valid`: the declared bar is the first with a value
     - `settle`: that many bars after a later start, the values agree to 1e-9 (-1: it never forgets)
     - `flat`: unchanging prices without volume neither raise nor give infinity
@@ -73,7 +74,7 @@ def check_target(record: Target, params: Params | None = None) -> list[Finding]:
     - `values`: some row has a label; those of a binary target are 0 and 1
     - `end`: the last h rows have none, also where the last bars decide it early
     - `conventions`: what it says of ties and of the order inside a bar are truth values, one a bar
-    - `future`: bars after t+h change nothing
+    - `future`: bars after t+h change nothing, however many they are
     - `past`: bars at or before t change nothing, except the yardstick's and the close of t
     - `reach`: bars t+1..t+h change something
     """

@@ -20,6 +20,9 @@ START_MS = 1_609_459_200_000  # 2021-01-01
 NUMBERING = ("timestamp", "bar_index")  # where a bar stands: no market moves these
 MEMORY = 1e-9  # relative: what may remain of a forgotten start, and of rounding
 
+# so many bars are added that one in a thousand of all is several of them
+ADDED_BARS = 4000
+
 CHANGES: dict[str, Callable[[Array], Array]] = {
     "scaling up": lambda values: values * 3.0,
     "scaling down": lambda values: values / 3.0,
@@ -69,6 +72,40 @@ def changed(bars: pl.DataFrame, where: Mapping[str, Mask]) -> dict[str, pl.DataF
     order = np.random.default_rng(7).permutation(bars.height)
     frames["shuffling"] = _replaced(bars, where, lambda values: values[order])
     return frames | {"flattening": _flattened(bars, where)}
+
+
+def continued(bars: pl.DataFrame, period: str = "1h") -> dict[str, pl.DataFrame]:
+    """The bars with many more after them: of a dead market far below, and of a wild one far above (A1).
+
+    What is taken of a whole series, an extreme quantile too, is another one then.
+    """
+    return {
+        f"adding {ADDED_BARS} calm": pl.concat([bars, _after(bars, period, level=0.2, reach=1e-4, traded=0.02)]),
+        f"adding {ADDED_BARS} wild": pl.concat([bars, _after(bars, period, level=5.0, reach=0.3, traded=50.0)]),
+    }
+
+
+def _after(bars: pl.DataFrame, period: str, *, level: float, reach: float, traded: float) -> pl.DataFrame:
+    """Bars around `level` times the last close, with moves of `reach` and `traded` times the usual volume."""
+    rng = np.random.default_rng(13)
+    steps = np.arange(1, ADDED_BARS + 1)
+    close = level * float(bars["close"][-1]) * np.exp(reach * rng.standard_normal(ADDED_BARS))
+    opened = np.append(close[0], close[:-1])
+    wick = 1 + reach * rng.random((2, ADDED_BARS))
+    columns: dict[str, Array] = {
+        "timestamp": bars["timestamp"][-1] + steps * period_ms(period),
+        "open": opened,
+        "high": np.maximum(opened, close) * wick[0],
+        "low": np.minimum(opened, close) / wick[1],
+        "close": close,
+    }
+    if "bar_index" in bars.columns:
+        columns["bar_index"] = bars["bar_index"][-1] + steps
+    for name in bars.columns:
+        if name not in columns:
+            usual = float(np.median(bars[name].to_numpy()))
+            columns[name] = traded * usual * np.exp(0.1 * rng.standard_normal(ADDED_BARS))
+    return pl.DataFrame(columns).select(bars.columns)
 
 
 def _flattened(bars: pl.DataFrame, where: Mapping[str, Mask]) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from tftctl.testing.bars import (
     Array,
     all_columns,
     changed,
+    continued,
     difference,
     extra_names,
     make_bars,
@@ -168,6 +169,12 @@ def _causality(trial: _Trial) -> Iterator[str]:
                 at = difference(trial.columns[name][: cut + 1], values[: cut + 1], trial.record.tolerance)
                 if at is not None:
                     found.setdefault(name, f"{name}: {how} the bars after {cut} changes bar {at}")
+    size = trial.bars.height
+    for how, bars in continued(trial.bars, trial.period).items():
+        for name, values in trial.run(bars).items():
+            at = difference(trial.columns[name], values[:size], trial.record.tolerance)
+            if at is not None:
+                found.setdefault(name, f"{name}: {how} bars after {size - 1} changes bar {at}")
     yield from found.values()
 
 

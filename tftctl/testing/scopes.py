@@ -9,7 +9,7 @@ import numpy as np
 
 from tftctl.core.declared import declared_bars, settle_of
 from tftctl.core.records import Indicator
-from tftctl.testing.bars import MEMORY, Array, difference
+from tftctl.testing.bars import ADDED_BARS, MEMORY, Array, difference
 from tftctl.testing.report import Finding, run_checks
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")
@@ -127,7 +127,23 @@ def _causality(record: Indicator, run: Run, columns: Columns) -> Iterator[str]:
                 at = difference(whole[name][: cut + 1].ravel(), values[: cut + 1].ravel(), record.tolerance)
                 if at is not None:
                     found.setdefault(name, f"{name}: {how} the instants after {cut} changes an earlier one")
+    for how, more in _continued(columns).items():
+        for name, values in run(more).items():
+            if difference(whole[name].ravel(), values[:size].ravel(), record.tolerance) is not None:
+                found.setdefault(name, f"{name}: {how} instants after {size - 1} changes an earlier one")
     yield from found.values()
+
+
+def _continued(columns: Columns) -> dict[str, Columns]:
+    """With many more instants after them, of values that are small beside those before, and large."""
+    rng = np.random.default_rng(14)
+    more = rng.standard_normal((ADDED_BARS, len(SYMBOLS)))
+    return {
+        f"adding {ADDED_BARS} {word}": {
+            name: np.concatenate([values, factor * np.nanstd(values) * more]) for name, values in columns.items()
+        }
+        for word, factor in (("calm", 1e-3), ("wild", 1e3))
+    }
 
 
 def _settle(record: Indicator, params: Any, run: Run, columns: Columns) -> Iterator[str]:

@@ -12,7 +12,7 @@ import polars as pl
 from tftctl.core.periods import period_ms
 from tftctl.core.records import LabelSpan, Target, Yardstick
 from tftctl.features.engine import input_arrays, run_stages
-from tftctl.testing.bars import Array, Mask, all_columns, changed, difference, make_bars
+from tftctl.testing.bars import Array, Mask, all_columns, changed, continued, difference, make_bars
 from tftctl.testing.formulas import infinities, short_segments, spoilt_inputs, still_markets
 from tftctl.testing.report import Finding, malformed, run_checks
 
@@ -180,6 +180,12 @@ def _future(trial: _Trial) -> Iterator[str]:
             if _moved(trial, t, trial.run(bars)[t]):
                 yield f"{how} the bars after t+{trial.span.horizon} changes the label of row {t}"
                 return
+    known = trial.bars.height - trial.span.horizon
+    for how, bars in continued(trial.bars, trial.span.period).items():
+        at = difference(trial.label[:known], trial.run(bars)[:known])
+        if at is not None:
+            yield f"{how} bars after t+{trial.span.horizon} changes the label of row {at}"
+            return
 
 
 def _past(trial: _Trial) -> Iterator[str]:
