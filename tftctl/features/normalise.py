@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from tftctl.core.config.features import Normaliser, NormaliserName
-from tftctl.features.rolling import RollingColumns, sampled
+from tftctl.features.engine import nullable
+from tftctl.features.rolling import RollingColumns, sampled, values_of
 
 SUFFIXES: dict[NormaliserName, str] = {"zscore": "_zscore", "minmax": "_minmax", "robust": "_robust"}
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
@@ -57,16 +58,16 @@ def _normalised(
 ) -> dict[str, pl.Series]:
     if window is None:
         return {column: pl.Series(column, [None] * frame.height, dtype=pl.Float64)}
-    sample = sampled(frame, name)
-    values = frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = values_of(frame, name)
+    sample = sampled(frame, values)
     centre, scale = (_before_each(part) for part in STATISTICS[method](values[sample], window))
     # a row's window ends with the last sample before it, whether or not the row itself is a sample
     before = np.cumsum(sample) - sample
     scale = np.where(scale > 0, scale, np.nan)
     made = (values - centre[before]) / scale[before]
     if clip is not None:
-        made = np.clip(made, -clip, clip)
-    return {column: pl.Series(column, made, nan_to_null=True)}
+        np.clip(made, -clip, clip, out=made)
+    return {column: pl.Series(column, nullable(made))}
 
 
 def _before_each(statistic: np.ndarray) -> np.ndarray:
@@ -76,16 +77,17 @@ def _before_each(statistic: np.ndarray) -> np.ndarray:
 
 def _mean_and_deviation(samples: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Rolling mean and standard deviation (ddof 1); exactly 0 for a window of equal values."""
-    series = pl.Series(samples)
-    flat = (series.rolling_max(window) == series.rolling_min(window)).fill_null(False).to_numpy()
-    deviation = np.where(flat, 0.0, _numbers(series.rolling_std(window, ddof=1)))
-    return _numbers(series.rolling_mean(window)), deviation
+    from tftctl.core.rolling import rolling_mean_variance
+
+    mean, variance = rolling_mean_variance(samples, window)
+    return mean, np.sqrt(variance * (window / (window - 1)))
 
 
 def _low_and_range(samples: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    series = pl.Series(samples)
-    low = _numbers(series.rolling_min(window))
-    return low, _numbers(series.rolling_max(window)) - low
+    from tftctl.core.rolling import rolling_extremes
+
+    low, high = rolling_extremes(samples, window)
+    return low, high - low
 
 
 def _median_and_deviation(samples: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +103,3 @@ STATISTICS: dict[NormaliserName, Statistics] = {
     "minmax": _low_and_range,
     "robust": _median_and_deviation,
 }
-
-
-def _numbers(series: pl.Series) -> np.ndarray:
-    return series.fill_null(float("nan")).to_numpy()

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tftctl.core.rolling import replace_in_order
+
 Array = npt.NDArray[np.float64]
 
 
@@ -23,7 +25,7 @@ def rolling_median_mad(values: Array, window: int) -> tuple[Array, Array]:
         if t == window - 1:
             ordered = np.sort(values[:window])
         else:
-            _replace(ordered, values[t - window], values[t])
+            replace_in_order(ordered, values[t - window], values[t])
         centre = _middle(ordered[low], ordered[high])
         median[t] = centre
         deviation[t] = _middle(_nearest(ordered, centre, low + 1), _nearest(ordered, centre, high + 1))
@@ -33,19 +35,6 @@ def rolling_median_mad(values: Array, window: int) -> tuple[Array, Array]:
 @njit(cache=True)
 def _middle(low: float, high: float) -> float:
     return low if low == high else 0.5 * (low + high)
-
-
-@njit(cache=True)
-def _replace(ordered: Array, old: float, new: float) -> None:
-    """Take `old` out of the ascending array, put `new` in."""
-    i = np.searchsorted(ordered, old)
-    while i + 1 < ordered.size and ordered[i + 1] < new:
-        ordered[i] = ordered[i + 1]
-        i += 1
-    while i > 0 and ordered[i - 1] > new:
-        ordered[i] = ordered[i - 1]
-        i -= 1
-    ordered[i] = new
 
 
 @njit(cache=True)

@@ -28,14 +28,21 @@ class RollingColumns:
     definition: Any
 
 
-def sampled(frame: pl.DataFrame, name: str) -> np.ndarray:
-    """Rows of a frame that count as samples of a column: real bars with a value."""
-    return ~frame["is_filled"].to_numpy() & frame[name].is_not_null().to_numpy()
+def values_of(frame: pl.DataFrame, name: str) -> np.ndarray:
+    """A column as float64 (rows,), NaN where it is null."""
+    column = frame[name]
+    return (column.fill_null(float("nan")) if column.null_count() else column).to_numpy()
+
+
+def sampled(frame: pl.DataFrame, values: np.ndarray) -> np.ndarray:
+    """Rows of a frame that count as samples of one of its columns: real bars with a value."""
+    return ~frame["is_filled"].to_numpy() & ~np.isnan(values)
 
 
 def has_enough(frame: pl.DataFrame, rolling: RollingColumns, rows: int) -> bool:
     """Whether the first `rows` rows hold all samples that the rows after them look back at."""
     if rolling.samples == 0:
         return True
-    valid = np.logical_and.reduce([sampled(frame, name)[:rows] for name in rolling.sources])
+    first = frame.slice(0, rows)
+    valid = np.logical_and.reduce([sampled(first, values_of(first, name)) for name in rolling.sources])
     return int(valid.sum()) >= rolling.samples

@@ -64,11 +64,14 @@ def hash_rows_compiled(frame: pl.DataFrame) -> np.ndarray:
 
     sums = np.zeros(frame.height, dtype=np.uint64)
     for name in frame.columns:
-        column, seed = frame.get_column(name), np.uint64(_text_hash(name))
-        if column.null_count():
-            add_column_with_nulls(sums, _words(column), column.is_null().to_numpy(), seed)
+        array, seed = _numbers(frame.get_column(name)).rechunk().to_arrow(), np.uint64(_text_hash(name))
+        valid, values = array.buffers()
+        size = array.type.bit_width // 8
+        words = np.frombuffer(values, f"u{size}", count=len(array), offset=array.offset * size)
+        if array.null_count:
+            add_column_with_nulls(sums, words, np.frombuffer(valid, np.uint8), array.offset, seed)
         else:
-            add_column(sums, _words(column), seed)
+            add_column(sums, words, seed)
     lanes = [np.empty(frame.height, dtype=np.uint64) for _ in _LANES]
     for lane, salt in zip(lanes, _LANES, strict=True):
         finish(sums, salt, lane)
@@ -90,16 +93,22 @@ def _mixed_column(column: pl.Series, seed: int) -> np.ndarray:
 
 def _words(column: pl.Series) -> np.ndarray:
     """Unsigned numbers, perhaps in the column's own memory, equal exactly where the values are; anything where null."""
-    if column.dtype == pl.String:
-        texts = column.unique().drop_nulls()
-        codes = pl.Series([_text_hash(text) for text in texts], dtype=pl.UInt64)
-        column = column.replace_strict(texts, codes, default=0, return_dtype=pl.UInt64)
-    elif not column.dtype.is_float():
-        column = column.to_physical().cast(pl.Int64)
+    column = _numbers(column)
     if column.null_count():
         column = column.fill_null(0)
     words = column.to_numpy()
     return words.view(np.uint32 if column.dtype == pl.Float32 else np.uint64)
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """Floats as they are, texts as their hashes, all else as Int64; null where the column is."""
+    if column.dtype.is_float():
+        return column
+    if column.dtype != pl.String:
+        return column.to_physical().cast(pl.Int64)
+    texts = column.unique().drop_nulls()
+    codes = pl.Series([_text_hash(text) for text in texts], dtype=pl.UInt64)
+    return column.replace_strict(texts, codes, default=None, return_dtype=pl.UInt64)
 
 
 def _mix(words: np.ndarray) -> np.ndarray:

@@ -25,11 +25,11 @@ def add_column(total: np.ndarray, words: np.ndarray, seed: np.uint64) -> None:
 
 
 @njit(cache=True)
-def add_column_with_nulls(total: np.ndarray, words: np.ndarray, null: np.ndarray, seed: np.uint64) -> None:
-    """The same where `null` is False; a null counts as nothing."""
+def add_column_with_nulls(total: np.ndarray, words: np.ndarray, valid: np.ndarray, first: int, seed: np.uint64) -> None:
+    """The same where a row's bit in Arrow's bitmap `valid`, counted from bit `first`, is set."""
     for row in range(words.size):
-        if not null[row]:
-            total[row] += _mixed(np.uint64(words[row]) + seed)
+        bit = (valid[(first + row) >> 3] >> np.uint8((first + row) & 7)) & np.uint8(1)
+        total[row] += _mixed(np.uint64(words[row]) + seed) * np.uint64(bit)
 
 
 @njit(cache=True)

@@ -44,7 +44,7 @@ def bollinger_bands(columns: Mapping[str, Array], params: BollingerParams) -> di
 def _middle_and_half_width(close: Array, params: BollingerParams) -> tuple[Array, Array]:
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_mean_variance
+    from tftctl.core.rolling import rolling_mean_variance
 
     mean, variance = rolling_mean_variance(close, params.period)
     return mean, params.k * np.sqrt(variance)

@@ -50,7 +50,7 @@ def chaikin_oscillator(columns: Columns, params: OscillatorParams) -> dict[str, 
     """
     import talib
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     high, low, close, volume = (columns[name] for name in BARS)
     oscillator = talib.ADOSC(high, low, close, volume, fastperiod=params.fast, slowperiod=params.slow)
@@ -61,7 +61,7 @@ def chaikin_oscillator(columns: Columns, params: OscillatorParams) -> dict[str, 
 
 def cmf(columns: Columns, params: FlowParams) -> dict[str, Array]:
     """Sum of the flow over n bars / sum of volume, -1..1; undefined when nothing was traded."""
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     flow = rolling_sum(_chaikin_flow(columns), params.period)
     return {"cmf": ratio(flow, rolling_sum(columns["volume"], params.period))}
@@ -71,7 +71,7 @@ def taker_imbalance(columns: Columns, params: FlowParams) -> dict[str, Array]:
     """(taker buys - taker sells) / volume, -1..1, of the bar and over n bars; bars without volume add nothing."""
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     volume = columns["volume"]
     balance = 2 * columns[TAKER] - volume

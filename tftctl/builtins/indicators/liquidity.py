@@ -69,7 +69,7 @@ def price_volume_correlation(columns: Columns, params: CorrelationParams) -> dic
 
 
 def _mean_where(values: Array, counted: Array, window: int) -> Array:
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     return ratio(rolling_sum(values, window), rolling_sum(counted, window))
 
@@ -77,7 +77,7 @@ def _mean_where(values: Array, counted: Array, window: int) -> Array:
 def _correlation(x: Array, y: Array, window: int) -> Array:
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_covariance
+    from tftctl.core.rolling import rolling_covariance
 
     of_x, of_y, of_both = rolling_covariance(x, y, window)
     return np.clip(ratio(of_both, np.sqrt(of_x) * np.sqrt(of_y)), -1.0, 1.0)

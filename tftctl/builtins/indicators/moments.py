@@ -53,21 +53,21 @@ class TailParams(Params):
 
 def return_skewness(columns: Columns, params: SkewnessParams) -> dict[str, Array]:
     """Population skewness m3 / m2^1.5 of the last n log returns; undefined when they are all equal."""
-    from tftctl.builtins.indicators.kernels_rolling import rolling_skewness
+    from tftctl.core.rolling import rolling_skewness
 
     return {"return_skewness": rolling_skewness(log_returns(columns["close"]), params.period)}
 
 
 def vol_skewness(columns: Columns, params: SkewnessParams) -> dict[str, Array]:
     """Population skewness m3 / m2^1.5 of the last n volumes; undefined for constant volume."""
-    from tftctl.builtins.indicators.kernels_rolling import rolling_skewness
+    from tftctl.core.rolling import rolling_skewness
 
     return {"vol_skewness": rolling_skewness(columns["volume"], params.period)}
 
 
 def return_kurtosis(columns: Columns, params: KurtosisParams) -> dict[str, Array]:
     """Population excess kurtosis m4 / m2^2 - 3 of the last n log returns; undefined when they are all equal."""
-    from tftctl.builtins.indicators.kernels_rolling import rolling_moments
+    from tftctl.core.rolling import rolling_moments
 
     _, m2, _, m4 = rolling_moments(log_returns(columns["close"]), params.period)
     return {"return_kurtosis": ratio(m4, m2 * m2) - 3}
@@ -80,7 +80,7 @@ def tail_index(columns: Columns, params: TailParams) -> dict[str, Array]:
     """
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_hill
+    from tftctl.core.rolling import rolling_hill
 
     r = log_returns(columns["close"])
     size = np.abs(r) if params.tail == "absolute" else np.maximum(-r, 0.0)

@@ -30,7 +30,7 @@ def mfi(columns: Mapping[str, Array], params: MfiParams) -> dict[str, Array]:
     """
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     typical = (columns["high"] + columns["low"] + columns["close"]) / 3
     flow = typical * columns["volume"]

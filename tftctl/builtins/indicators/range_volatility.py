@@ -77,13 +77,13 @@ def _root_of_mean(variance: Array, window: int) -> Array:
 
 
 def _mean(values: Array, window: int) -> Array:
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     return rolling_sum(values, window) / window
 
 
 def _sample_variance(values: Array, window: int) -> Array:
-    from tftctl.builtins.indicators.kernels_rolling import rolling_mean_variance
+    from tftctl.core.rolling import rolling_mean_variance
 
     return rolling_mean_variance(values, window)[1] * (window / (window - 1))
 

@@ -26,7 +26,7 @@ def linreg(columns: Mapping[str, Array], params: LinregParams) -> dict[str, Arra
     """Slope per bar, slope / close, and R2. TA-Lib's slope is off by 1e-8 on pips: it subtracts sums of prices."""
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_covariance
+    from tftctl.core.rolling import rolling_covariance
 
     close = columns["close"]
     of_time, of_price, of_both = rolling_covariance(np.arange(close.size, dtype=np.float64), close, params.period)

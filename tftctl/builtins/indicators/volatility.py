@@ -69,7 +69,7 @@ def realized_semivariance(columns: Columns, params: WindowParams) -> dict[str, A
     """
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     r = log_returns(columns["close"])
     down = rolling_sum(np.minimum(r, 0.0) ** 2, params.period) / params.period
@@ -82,7 +82,7 @@ def vol_of_vol(columns: Columns, params: VolOfVolParams) -> dict[str, Array]:
 
     The relative form is undefined for flat prices.
     """
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     volatility = rolling_deviation(log_returns(columns["close"]), params.period)
     deviation = rolling_deviation(volatility, params.bars)
@@ -94,7 +94,7 @@ def rolling_deviation(values: Array, window: int) -> Array:
     """Sample standard deviation (ddof 1) of the last `window` values."""
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_mean_variance
+    from tftctl.core.rolling import rolling_mean_variance
 
     _, variance = rolling_mean_variance(values, window)
     return np.sqrt(variance * (window / (window - 1)))

@@ -55,7 +55,7 @@ def obv_trend(columns: Columns, params: ObvTrendParams) -> dict[str, Array]:
     """
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_dot, rolling_sum
+    from tftctl.core.rolling import rolling_dot, rolling_sum
 
     n, volume = params.period, columns["volume"]
     signed = np.sign(np.diff(columns["close"], prepend=np.nan)) * volume
@@ -70,7 +70,7 @@ def relative_volume(columns: Columns, params: RelativeParams) -> dict[str, Array
     """volume[t] / mean of volume[t-n..t-1], TA-Lib's RVOL; undefined when nothing was traded before."""
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     volume = columns["volume"]
     before = np.full(volume.size, np.nan)

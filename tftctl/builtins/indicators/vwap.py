@@ -31,7 +31,7 @@ class VwapParams(Params):
 
 def rolling_vwap(columns: Columns, params: VwapParams) -> dict[str, Array]:
     """VWAP of the last n bars; distance = (close - VWAP) / VWAP."""
-    from tftctl.builtins.indicators.kernels_rolling import rolling_sum
+    from tftctl.core.rolling import rolling_sum
 
     volume = columns["volume"]
     traded = rolling_sum(_typical_price(columns) * volume, params.period)
@@ -46,7 +46,7 @@ def daily_vwap(columns: Columns, params: Params) -> dict[str, Array]:
     """
     import numpy as np
 
-    from tftctl.builtins.indicators.kernels_rolling import cumulative_by
+    from tftctl.core.rolling import cumulative_by
 
     volume, day = columns["volume"], np.floor(columns["timestamp"] / DAY_MS)
     traded = cumulative_by(_typical_price(columns) * volume, day)

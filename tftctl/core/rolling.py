@@ -1,4 +1,4 @@
-"""Statistics of rolling windows, compiled: sums, moments, regressions, the largest values.
+"""Statistics of rolling windows, compiled: sums, moments, extremes, the largest values.
 
 Bars are taken in blocks of one window. A window that ends in a block is the tail of the block before and the head of
 this one, so it is the sum of a running sum backwards and a running sum forwards: one addition per bar for any
@@ -160,6 +160,27 @@ def rolling_covariance(x: Array, y: Array, window: int) -> tuple[Array, Array, A
 
 
 @njit(cache=True, error_model="numpy")
+def rolling_extremes(values: Array, window: int) -> tuple[Array, Array]:
+    """Smallest and largest. Input without NaN."""
+    low, high = np.full(values.size, np.nan), np.full(values.size, np.nan)
+    tail = np.empty((window, 2))
+    for start in range(0, values.size, window):
+        if start:
+            least, most = math.inf, -math.inf
+            for j in range(window - 1, 0, -1):
+                least, most = min(least, values[start - window + j]), max(most, values[start - window + j])
+                tail[j, 0], tail[j, 1] = least, most
+        least, most = math.inf, -math.inf
+        for i in range(min(window, values.size - start)):
+            least, most = min(least, values[start + i]), max(most, values[start + i])
+            if i == window - 1:
+                low[start + i], high[start + i] = least, most
+            elif start:
+                low[start + i], high[start + i] = min(least, tail[i + 1, 0]), max(most, tail[i + 1, 1])
+    return low, high
+
+
+@njit(cache=True, error_model="numpy")
 def rolling_dot(values: Array, weights: Array) -> Array:
     """Sum of weights * window, the newest value by the last weight; time grows with the window."""
     window, block = weights.size, 512
@@ -195,7 +216,7 @@ def rolling_hill(logs: Array, window: int, k: int) -> Array:
         if t == window - 1:
             ordered = np.sort(logs[:window])
         else:
-            _replace(ordered, logs[t - window], logs[t])
+            replace_in_order(ordered, logs[t - window], logs[t])
         threshold = ordered[window - k - 1]
         if threshold > -math.inf:
             excess = 0.0
@@ -212,7 +233,7 @@ def _not_negative(value: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _replace(ordered: Array, old: float, new: float) -> None:
+def replace_in_order(ordered: Array, old: float, new: float) -> None:
     """Take `old` out of the ascending array, put `new` in."""
     i = np.searchsorted(ordered, old)
     while i + 1 < ordered.size and ordered[i + 1] < new:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tftctl.builtins.indicators import kernels_rolling as kernels
+from tftctl.core import rolling as kernels
 
 SERIES = {
     "60,000 in half ticks": exact.prices_in_half_ticks,
@@ -108,7 +108,8 @@ def test_a_series_shorter_than_the_window_has_no_value(size: int) -> None:
     made = [
         kernels.rolling_sum(values, 20), *kernels.rolling_mean_variance(values, 20),
         *kernels.rolling_moments(values, 20), *kernels.rolling_covariance(values, values, 20),
-        kernels.rolling_dot(values, np.ones(20)),
+        kernels.rolling_dot(values, np.ones(20)), *kernels.rolling_extremes(values, 20),
+        kernels.rolling_skewness(values, 20),
         kernels.rolling_hill(values, 20, 3),
     ]  # fmt: skip
     for array in made:
@@ -167,3 +168,25 @@ def test_hill_is_the_mean_excess_of_the_largest() -> None:
         expected = sum(value - top[0] for value in top[1:]) / 4 if top[0] > -math.inf else math.nan
         assert found[t] == pytest.approx(expected, rel=1e-12, nan_ok=True)
     assert np.isnan(found[-20:]).all()
+
+
+@pytest.mark.parametrize("window", [1, 2, 9, 40, 300])
+def test_extremes_are_numpys(window: int) -> None:
+    """Of every window, also with equal values and at either end of a block."""
+    values = random_values(300).round(1)
+    low, high = kernels.rolling_extremes(values, window)
+    seen = np.lib.stride_tricks.sliding_window_view(values, window)
+    assert np.isnan(low[: window - 1]).all() and np.isnan(high[: window - 1]).all()
+    np.testing.assert_array_equal(low[window - 1 :], seen.min(axis=1))
+    np.testing.assert_array_equal(high[window - 1 :], seen.max(axis=1))
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_skewness_is_that_of_the_moments(name: str) -> None:
+    """The shorter kernel equals m3 / m2^1.5, NaN where nothing moves."""
+    values = np.concatenate((SERIES[name](240), np.full(50, 3.0)))
+    _, m2, m3, _ = kernels.rolling_moments(values, 20)
+    with np.errstate(invalid="ignore"):
+        expected = np.where(m2 > 0, m3 / (m2 * np.sqrt(m2)), np.nan)
+    np.testing.assert_allclose(kernels.rolling_skewness(values, 20), expected, rtol=1e-12, atol=1e-12)
+    assert np.isnan(kernels.rolling_skewness(values, 20)[-20:]).all()
