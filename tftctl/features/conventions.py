@@ -33,7 +33,9 @@ def bars_of_labels(snapshot: Snapshot, registry: Registry) -> Layout | None:
     config = FeaturesConfig.model_validate(meta["config"])
     known = [entry for entry in config.targets if entry.name in registry.names("target")]
     nothing: dict[str, Any] = {"indicators": [], "context": {}, "context_features": [], "normalise": {}, "macro": {}}
-    targets_only = {"targets": known, "anomalies": AnomaliesConfig(), "symbols": None, **nothing}
+    there = {symbol for period in snapshot.periods("bars") for symbol in snapshot.symbols("bars", period)}
+    symbols = None if config.symbols is None else [symbol for symbol in config.symbols if symbol in there]
+    targets_only = {"targets": known, "anomalies": AnomaliesConfig(), "symbols": symbols, **nothing}
     return lay_out(snapshot, config.model_copy(update=targets_only), registry, expected_slots(snapshot).calendar)
 
 

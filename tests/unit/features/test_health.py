@@ -350,6 +350,16 @@ def test_labels_whose_plugin_is_gone_are_measured_without_it(store: Store) -> No
     assert found["target_binarytrend"].ties is not None
 
 
+def test_symbols_that_were_not_built_have_no_say(tmp_path: Path) -> None:
+    """Labels are measured on the bars that they were made of: another symbol's calendar may be another."""
+    store = Store(tmp_path / "store")
+    write_bars(store, row_of_bars(80, "1h", "AAA", seed=1), row_of_bars(80, "1h", "SPY", seed=2))
+    chosen = features_config(periods=["1h"], symbols=["AAA"], targets=["target_logreturn"], calendar={"SPY": "XNYS"})
+    build(store, chosen, load_registry())
+    (target,) = measure_health(store, load_registry()).targets
+    assert (target.labelled, target.ties) == (79, 0.0)
+
+
 def test_columns_that_do_not_apply_in_an_adopted_table_are_left_out(tmp_path: Path) -> None:
     """F4: one that has no value at a whole period is no defect there; one that lacks them for a symbol is."""
     rows = pl.concat(
