@@ -23,10 +23,20 @@ def reading(storage: Storage, segments: Iterable[Segment]) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        found = _first_damaged(storage, segments)
-        if found is None:
+        damage = find_damage(storage, segments)
+        if damage is None:
             raise
-        raise StoreError(f"a file of the store is damaged: {found}", "see: tftctl store verify") from error
+        raise damage from error
+
+
+def find_damage(storage: Storage, segments: Iterable[Segment]) -> StoreError | None:
+    """What to raise for the first of these segments whose file is not the one that was written; None for sound ones."""
+    for segment in segments:
+        problem = file_problem(storage, segment)
+        if problem is not None:
+            place = storage.locate(segment.path)
+            return StoreError(f"a file of the store is damaged: {place}: {problem}", "see: tftctl store verify")
+    return None
 
 
 def file_problem(storage: Storage, segment: Segment) -> str | None:
@@ -41,12 +51,4 @@ def file_problem(storage: Storage, segment: Segment) -> str | None:
                 return "its checksum is not the manifest's"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-    return None
-
-
-def _first_damaged(storage: Storage, segments: Iterable[Segment]) -> str | None:
-    for segment in segments:
-        problem = file_problem(storage, segment)
-        if problem is not None:
-            return f"{storage.locate(segment.path)}: {problem}"
     return None

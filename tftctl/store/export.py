@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from tftctl.core.errors import DataError, StoreError, UsageError, choices
+from tftctl.store.damage import find_damage
 from tftctl.store.files import sync_folder
 from tftctl.store.scan import unreadable
 from tftctl.store.snapshot import Snapshot
@@ -77,9 +78,10 @@ def _failure(
     error: OSError | pl.exceptions.PolarsError, snapshot: Snapshot, table: str, output: Path
 ) -> StoreError | DataError:
     """Reading and writing are one operation, and Polars does not say which of them failed."""
-    paths = [Path(snapshot.storage.locate(segment.path)) for segment in snapshot.table(table).segments]
-    damaged = isinstance(error, pl.exceptions.PolarsError) and "IO error" not in str(error)
-    if damaged or not all(path.exists() for path in paths):
+    damage = find_damage(snapshot.storage, snapshot.table(table).segments)
+    if damage is not None:
+        return damage
+    if isinstance(error, pl.exceptions.PolarsError) and "IO error" not in str(error):
         return unreadable(error)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
     return DataError(f"cannot write {output}: {reason}", "choose a folder you may write to, with room")

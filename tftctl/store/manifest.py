@@ -105,9 +105,13 @@ class Manifest:
     why: str
     tables: Mapping[str, Table]
 
+    def segments(self) -> list[Segment]:
+        """The segments of all tables."""
+        return [segment for table in self.tables.values() for segment in table.segments]
+
     def paths(self) -> set[str]:
         """Every segment file that this snapshot needs."""
-        return {segment.path for table in self.tables.values() for segment in table.segments}
+        return {segment.path for segment in self.segments()}
 
 
 EMPTY = Manifest(0, 0, "", "", {})

@@ -13,7 +13,8 @@ from typing import Any
 
 import duckdb
 
-from tftctl.core.errors import UsageError
+from tftctl.core.errors import StoreError, UsageError
+from tftctl.store.damage import find_damage
 from tftctl.store.scan import unreadable
 from tftctl.store.snapshot import Snapshot
 from tftctl.store.views import quoted, view_sql
@@ -52,7 +53,7 @@ def run_query(snapshot: Snapshot, query: str) -> Answer:
             return Answer(_unique(relation.columns), rows)
         except duckdb.Error as error:
             if _is_the_stores_fault(error, snapshot):
-                raise unreadable(error) from None
+                raise _damaged(error, snapshot) from None
             raise UsageError(_line(error), f"tables: {', '.join(snapshot.tables) or 'none yet'}") from None
 
 
@@ -83,18 +84,18 @@ def _prepare(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, spill: s
     for name in snapshot.tables:
         sql = view_sql(snapshot.storage, snapshot.table(name))
         if sql is not None:
-            _create_view(connection, name, sql)
+            try:
+                connection.execute(f"CREATE VIEW {quoted(name)} AS {sql}")
+            except duckdb.Error as error:
+                raise _damaged(error, snapshot) from None
     paths = [str(Path(snapshot.storage.locate(path))) for path in sorted(snapshot.manifest.paths())]
     connection.execute("SET allowed_paths = $paths", {"paths": paths})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
 
-def _create_view(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
-    try:
-        connection.execute(f"CREATE VIEW {quoted(name)} AS {sql}")
-    except duckdb.Error as error:
-        raise unreadable(error) from None
+def _damaged(error: duckdb.Error, snapshot: Snapshot) -> StoreError:
+    return find_damage(snapshot.storage, snapshot.manifest.segments()) or unreadable(error)
 
 
 def _is_the_stores_fault(error: duckdb.Error, snapshot: Snapshot) -> bool:

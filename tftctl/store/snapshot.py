@@ -112,8 +112,7 @@ class Snapshot:
 
     def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Run what was made of `scan`, in memory. Raises StoreError that names the file when one is damaged."""
-        segments = (segment for table in self.manifest.tables.values() for segment in table.segments)
-        with reading(self.storage, segments):
+        with reading(self.storage, self.manifest.segments()):
             return rows.collect(engine="in-memory")
 
     def table(self, name: str) -> Table:

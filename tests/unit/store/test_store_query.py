@@ -123,7 +123,7 @@ def test_a_damaged_file_is_the_stores_fault_whoever_reads_it(filled: Store, tmp_
             attempts.append(lambda name=name: export_table(snapshot, "bars", tmp_path / name, Selection()))
         attempts.append(lambda: write_over(filled))
         for attempt in attempts:
-            with pytest.raises(StoreError, match="a file of the store cannot be read") as refused:
+            with pytest.raises(StoreError, match=f"a file of the store is damaged: {path}: ") as refused:
                 attempt()
             assert refused.value.hint == "see: tftctl store verify"
             assert "\n" not in refused.value.message
