@@ -123,6 +123,8 @@ class SegmentWriter:
         self._temporary = storage.staging / f"{self._id}.parquet"
         self._tally = Tally()
         texts = [name for name, dtype in first.schema.items() if dtype == pl.String]
+        # row groups are chosen by symbols and instants, never by the extremes of a feature
+        chosen_by = [name for name, dtype in first.schema.items() if not dtype.is_float()]
         schema = first.clear().to_arrow().schema
         with writing(storage.staging):
             self._sink = _Sink(self._temporary)
@@ -133,6 +135,7 @@ class SegmentWriter:
                     compression="zstd",
                     compression_level=1,
                     use_dictionary=texts,
+                    write_statistics=chosen_by,
                     data_page_size=PAGE_BYTES,
                 )
             except BaseException:
