@@ -21,6 +21,7 @@ from tftctl.features.crosssection import CrossSections, cross_sections
 from tftctl.features.layout import Layout, lay_out
 from tftctl.features.observed import expected_slots, freeze
 from tftctl.features.plan import TABLES, Affected, PeriodPlan, examine_groups, plan_build
+from tftctl.features.requirements import missing_inputs
 from tftctl.features.workers import Engine, Here, Key, Setup, Workers, Written, process_pool, ray_pool
 from tftctl.plugins import Registry
 from tftctl.store import Store, Transaction
@@ -82,6 +83,7 @@ def build(
         expected = expected_slots(txn.base, renew=recalendar)
         freeze(txn, expected)
         layout = lay_out(txn.pending(), config, registry, expected.calendar)
+        lacking = missing_inputs(txn.pending(), layout)
         setup = None if spread.load is None else Setup(store, txn.base.number, config, expected.calendar, spread.load)
         with _workers(txn, layout, spread, setup) as workers:
             plans = plan_build(txn.pending(), layout, partial(_examine, workers, spread), expected.since_ms)
@@ -99,7 +101,7 @@ def build(
             targets=len(layout.recipe.targets),
             seconds=round(time.perf_counter() - started, 3),
             columns=_count_roles(layout.fused),
-            notes=(*layout.notes, *expected.notes),
+            notes=(*layout.notes, *lacking, *expected.notes),
             slots_changed=expected.slots_changed,
         )
 
@@ -109,6 +111,7 @@ def plan_features(store: Store, config: FeaturesConfig, registry: Registry, *, r
     with store.read() as snapshot:
         expected = expected_slots(snapshot, renew=recalendar)
         layout = lay_out(snapshot, config, registry, expected.calendar)
+        missing_inputs(snapshot, layout)
         plans = plan_build(snapshot, layout, partial(examine_groups, snapshot, layout), expected.since_ms)
         plan = describe_plan(snapshot, layout, plans)
         return replace(plan, notes=expected.notes, slots_changed=expected.slots_changed)

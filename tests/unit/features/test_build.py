@@ -302,6 +302,26 @@ def test_extra_columns_of_the_bars_are_features(store: Store) -> None:
     assert table(store, "fused", "4h")["flow"].null_count() == 48
 
 
+def test_a_column_that_no_bars_have_is_named_with_the_symbols(store: Store) -> None:
+    """Before anything is computed, by the plan too."""
+    asked = config(indicators=["log_return", "taker_imbalance"])
+    wanted = "taker_imbalance needs the column 'taker_buy_volume', which the bars of AAA, BBB do not have"
+    for attempt in (build, plan_features):
+        with pytest.raises(DataError, match=wanted):
+            attempt(store, asked, load_registry())
+
+
+def test_a_column_that_some_bars_lack_is_a_note(store: Store) -> None:
+    """Null for these symbols, and said; the others have it."""
+    bought = group("1h", "AAA").with_columns(taker_buy_volume=0.25 * pl.col("volume"))
+    write_bars(store, bought, group("1h", "BBB"))
+    made = build(store, config(indicators=["log_return", "taker_imbalance"]), load_registry())
+    assert made.notes == ("taker_imbalance is null for BBB: no taker_buy_volume in their bars",)
+    rows = table(store, "fused", "1h").filter(pl.col("volume") > 0)
+    assert (rows.filter(symbol="AAA")["taker_imbalance"] == -0.5).all()
+    assert rows.filter(symbol="BBB")["taker_imbalance"].null_count() == SIZES["1h"]
+
+
 def write_macro(store: Store, name: str, days: int) -> None:
     """A daily series, published twelve hours after its day."""
     stamps = START + DAY * np.arange(days)
