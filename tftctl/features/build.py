@@ -21,6 +21,7 @@ from tftctl.features.crosssection import CrossSections, cross_sections
 from tftctl.features.layout import Layout, lay_out
 from tftctl.features.observed import expected_slots, freeze
 from tftctl.features.plan import TABLES, Affected, PeriodPlan, examine_groups, plan_build
+from tftctl.features.reading import PreparedBars
 from tftctl.features.requirements import missing_inputs
 from tftctl.features.workers import Engine, Here, Key, Setup, Workers, Written, process_pool, ray_pool
 from tftctl.plugins import Registry
@@ -112,7 +113,7 @@ def plan_features(store: Store, config: FeaturesConfig, registry: Registry, *, r
         expected = expected_slots(snapshot, renew=recalendar)
         layout = lay_out(snapshot, config, registry, expected.calendar)
         missing_inputs(snapshot, layout)
-        plans = plan_build(snapshot, layout, partial(examine_groups, snapshot, layout), expected.since_ms)
+        plans = plan_build(snapshot, layout, partial(examine_groups, PreparedBars(snapshot, layout)), expected.since_ms)
         plan = describe_plan(snapshot, layout, plans)
         return replace(plan, notes=expected.notes, slots_changed=expected.slots_changed)
 
@@ -126,7 +127,7 @@ def _workers(txn: Transaction, layout: Layout, spread: Spread, setup: Setup | No
         with process_pool(setup, _jobs(txn, layout, spread)) as pool:
             yield pool
     else:
-        yield Here(txn.pending(), layout)
+        yield Here(PreparedBars(txn.pending(), layout))
 
 
 def _jobs(txn: Transaction, layout: Layout, spread: Spread) -> int:
@@ -142,7 +143,8 @@ def _bars(txn: Transaction, layout: Layout) -> int:
 
 
 def _examine(workers: Workers, spread: Spread, period: str, symbols: list[str]) -> dict[str, Affected]:
-    size = max(1, len(symbols) // (4 * (spread.jobs or 1)))
+    jobs = spread.jobs or 1
+    size = max(1, len(symbols) if jobs == 1 else len(symbols) // (4 * jobs))
     chunks = [(period, symbols[start : start + size]) for start in range(0, len(symbols), size)]
     found: dict[str, Affected] = {}
     for part in workers.examine(chunks):

@@ -15,7 +15,7 @@ from tftctl.features.definitions import TargetInstance
 from tftctl.features.engine import input_arrays, split_segments
 from tftctl.features.layout import Layout, lay_out
 from tftctl.features.observed import expected_slots
-from tftctl.features.plan import prepared_bars
+from tftctl.features.reading import PreparedBars
 from tftctl.plugins import Registry
 from tftctl.store import Snapshot
 
@@ -48,7 +48,7 @@ def decided_by_convention(snapshot: Snapshot, layout: Layout, period: str, symbo
         stored = [target.column for target, _ in asked if target.column in snapshot.columns("targets")]
         columns = ["timestamp", *dict.fromkeys(stored)]
         labels = snapshot.collect(snapshot.scan("targets", period, symbols=[symbol], columns=columns))
-        bars = prepared_bars(snapshot, layout, period, symbol)
+        bars = PreparedBars(snapshot, layout).of(period, symbol)
         per_year = layout.recipe.calendars[symbol].bars_per_year(period)
         for target, convention in asked:
             if target.column in stored:

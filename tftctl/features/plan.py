@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ import polars as pl
 from tftctl.features.changes import BAR_HASH, EVER, Change, compare, feature_rows, label_rows
 from tftctl.features.layout import Layout
 from tftctl.features.marks import Marks, stale_columns
+from tftctl.features.reading import PreparedBars, batches, by_symbol
 from tftctl.store import Snapshot
 
 Mode = Literal["keep", "patch", "rewrite"]
@@ -90,25 +91,21 @@ def plan_build(
     return {period: _with_fused(snapshot, layout, plans, period) for period in layout.periods}
 
 
-def examine_groups(snapshot: Snapshot, layout: Layout, period: str, symbols: Iterable[str]) -> dict[str, Affected]:
-    """The groups among `symbols` whose bars differ from what their stored rows were made from."""
-    found = {symbol: _examine(snapshot, layout, period, symbol) for symbol in symbols}
-    return {symbol: affected for symbol, affected in found.items() if affected is not None}
+def examine_groups(bars: PreparedBars, period: str, symbols: Sequence[str]) -> dict[str, Affected]:
+    """The groups among `symbols` whose bars differ from what their stored rows were made from; their bars are kept."""
+    found: dict[str, Affected] = {}
+    for batch in batches(bars.snapshot, "bars", period, symbols):
+        known = by_symbol(bars.snapshot, "features", period, batch, ["available_at", BAR_HASH])
+        for symbol, prepared in bars.each(period, batch):
+            affected = _examine(bars.layout, prepared, known[symbol])
+            if affected is not None:
+                found[symbol] = affected
+                bars.keep(period, symbol, prepared)
+    return found
 
 
-def prepared_bars(snapshot: Snapshot, layout: Layout, period: str, symbol: str) -> pl.DataFrame:
-    """The bars of one group, adjusted and on their calendar."""
-    bars = snapshot.collect(snapshot.scan("bars", period, symbols=[symbol]))
-    factors = None
-    if snapshot.has("factors"):
-        factors = snapshot.collect(snapshot.scan("factors", symbols=[symbol]))
-    return layout.recipe.prepared(bars, factors)
-
-
-def _examine(snapshot: Snapshot, layout: Layout, period: str, symbol: str) -> Affected | None:
-    prepared = prepared_bars(snapshot, layout, period, symbol)
-    known = snapshot.scan("features", period, symbols=[symbol], columns=["available_at", BAR_HASH])
-    change = compare(prepared, snapshot.collect(known))
+def _examine(layout: Layout, prepared: pl.DataFrame, known: pl.DataFrame) -> Affected | None:
+    change = compare(prepared, known)
     if change is None:
         return None
     start, stop = feature_rows(layout.recipe, prepared, change)

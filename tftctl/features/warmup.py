@@ -16,7 +16,7 @@ from tftctl.features.definitions import Feature, IndicatorInstance
 from tftctl.features.engine import compute_features, segment_bounds
 from tftctl.features.layout import Layout, lay_out
 from tftctl.features.observed import expected_slots
-from tftctl.features.plan import prepared_bars
+from tftctl.features.reading import PreparedBars
 from tftctl.plugins import Registry
 from tftctl.store import Store
 
@@ -89,7 +89,7 @@ def measure_warmup(
         groups = _wanted(layout, symbols, period)
         traces: dict[tuple[str, str], _Trace] = {}
         for done, (p, symbol) in enumerate(groups, 1):
-            bars = longest_segment(prepared_bars(snapshot, layout, p, symbol))
+            bars = longest_segment(PreparedBars(snapshot, layout).of(p, symbol))
             for instance in _indicators(layout, p):
                 _trace(
                     bars, instance, {f.output: traces.setdefault((p, f.column), _Trace()) for f in instance.features}

@@ -17,7 +17,8 @@ from tftctl.features.crosssection import CrossSections
 from tftctl.features.fuse import Context, fuse_context, fuse_macro
 from tftctl.features.groups import stored
 from tftctl.features.layout import Layout
-from tftctl.features.plan import Affected, PeriodPlan, TablePlan, prepared_bars
+from tftctl.features.plan import Affected, PeriodPlan, TablePlan
+from tftctl.features.reading import PreparedBars, StoredRows
 from tftctl.store import Snapshot
 
 # instants from the first on and before the second, None for no end
@@ -36,21 +37,36 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The plans of a build over one snapshot."""
+    """What the plans of a build ask for, for the groups of one snapshot."""
 
-    snapshot: Snapshot
-    layout: Layout
+    bars: PreparedBars
     plans: Mapping[str, PeriodPlan]
     cross: Mapping[str, CrossSections] = field(default_factory=dict)
 
-    def rows_of(self, symbol: str) -> Iterator[Made]:
-        """Everything to write for a symbol, features and targets of all periods first, then fused rows."""
-        group = _Symbol(self, symbol)
-        mine = [plan for plan in self.plans.values() if symbol in plan.symbols]
-        for plan in mine:
-            yield from group.own(plan)
-        for plan in mine:
-            yield from group.fused(plan)
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is built from."""
+        return self.bars.snapshot
+
+    @property
+    def layout(self) -> Layout:
+        """What is asked of it."""
+        return self.bars.layout
+
+    def rows_of(self, symbols: Sequence[str]) -> Iterator[tuple[str, Made]]:
+        """Everything to write for some symbols, one after the other."""
+        rows = StoredRows(self.snapshot, [symbol for symbol in symbols if self._touches(symbol)])
+        for symbol in symbols:
+            for made in _Symbol(self, symbol, rows).all():
+                yield symbol, made
+
+    def _touches(self, symbol: str) -> bool:
+        return any(
+            "rewrite" in {table.mode for table in plan.tables.values()}
+            or (plan.macro_changed or plan.cross_since_ms is not None)
+            or any(symbol in names for names in (plan.affected, plan.fresh, plan.slots_since_ms))
+            for plan in self.plans.values()
+        )
 
 
 @dataclass
@@ -59,7 +75,16 @@ class _Symbol:
 
     work: Work
     symbol: str
+    rows: StoredRows
     made: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def all(self) -> Iterator[Made]:
+        """Features and targets of all periods first, then fused rows."""
+        mine = [plan for plan in self.work.plans.values() if self.symbol in plan.symbols]
+        for plan in mine:
+            yield from self.own(plan)
+        for plan in mine:
+            yield from self.fused(plan)
 
     def own(self, plan: PeriodPlan) -> Iterator[Made]:
         features, targets = plan.tables["features"], plan.tables["targets"]
@@ -68,7 +93,7 @@ class _Symbol:
         if not (_needed(features, affected, fresh) or _needed(targets, affected, fresh)):
             yield from self._restated(plan)
             return
-        prepared = prepared_bars(self.work.snapshot, self.work.layout, plan.period, self.symbol)
+        prepared = self.work.bars.of(plan.period, self.symbol)
         removed = affected.change.removed if affected else ()
         if _needed(features, affected, fresh):
             frame = self._features(prepared, plan.period, features, affected, fresh)
@@ -123,7 +148,7 @@ class _Symbol:
         rows = stored(rows, wide_columns(layout.own))
         kept = [name for name in names if name not in rows.columns]
         if kept:
-            before = self._stored("features", period, kept)
+            before = self.rows.of("features", period, self.symbol, kept)
             rows = rows.with_columns(before.select(kept).get_columns())
         return rows.select(*ROW_COLUMNS, BAR_HASH, *names)
 
@@ -137,7 +162,7 @@ class _Symbol:
         if cross is None or plan.mode("features") != "patch" or self.symbol in plan.fresh:
             return
         names = [column.name for column in self.work.layout.own]
-        rows = self._stored("features", plan.period, [*ROW_COLUMNS[3:], BAR_HASH, *names])
+        rows = self.rows.of("features", plan.period, self.symbol, [*ROW_COLUMNS[3:], BAR_HASH, *names])
         own = plan.affected.get(self.symbol)
         gone = [*(own.change.removed if own else ()), *(made["timestamp"] if made is not None else ())]
         rows = _without(rows, gone).filter(pl.col("available_at") >= cross.since_ms)
@@ -158,7 +183,7 @@ class _Symbol:
             return mine.select(wanted)
         # a filled bar opens long before it is available, a session's day before its close
         before = (self.work.layout.recipe.config.max_fill_bars + 2) * period_ms(period) + 8 * DAY_MS
-        rows = self._stored("features", period, [*wanted[2:]], since_ms - before)
+        rows = self.rows.of("features", period, self.symbol, [*wanted[2:]], since_ms - before)
         if mine is None:
             return rows.select(wanted)
         own = plan.affected.get(self.symbol)
@@ -189,16 +214,12 @@ class _Symbol:
     def _macro_differs(self, period: str, fused: pl.DataFrame) -> pl.Series:
         """Rows whose macro values or ages are not the stored ones."""
         names = [name for series in self.work.layout.macro for name in (series.name, age_column(series.name))]
-        before = self._stored("fused", period, names)
+        before = self.rows.of("fused", period, self.symbol, names)
         beside = fused.select("timestamp").join(before, on="timestamp", how="left", maintain_order="left")
         differs = np.zeros(fused.height, bool)
         for name in names:
             differs |= ~fused[name].eq_missing(beside[name]).to_numpy()
         return pl.Series(differs)
-
-    def _stored(self, table: str, period: str, columns: Sequence[str], since_ms: int = EVER) -> pl.DataFrame:
-        rows = self.work.snapshot.scan(table, period, symbols=[self.symbol], columns=columns, since=since_ms)
-        return self.work.snapshot.collect(rows)
 
 
 def _needed(table: TablePlan, affected: Affected | None, fresh: bool) -> bool:

@@ -18,7 +18,8 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import ConfigError
 from tftctl.features.crosssection import CrossSections, gather_inputs, inputs_file
 from tftctl.features.layout import Layout, lay_out
-from tftctl.features.plan import Affected, PeriodPlan, examine_groups, prepared_bars
+from tftctl.features.plan import Affected, PeriodPlan, examine_groups
+from tftctl.features.reading import PreparedBars
 from tftctl.features.work import Work
 from tftctl.plugins import Registry
 from tftctl.store import Place, Segment, SegmentSink, Snapshot, Store
@@ -72,23 +73,22 @@ class Workers(Protocol):
 class Here:
     """In this process, one task after the other."""
 
-    snapshot: Snapshot
-    layout: Layout
+    bars: PreparedBars
 
     def examine(self, tasks: Sequence[tuple[str, list[str]]]) -> Iterator[Mapping[str, Affected]]:
         """See `Workers`."""
         for period, symbols in tasks:
-            yield examine_groups(self.snapshot, self.layout, period, symbols)
+            yield examine_groups(self.bars, period, symbols)
 
     def gather(self, tasks: Sequence[tuple[str, list[str], int, Path]]) -> None:
         """See `Workers`."""
         for task in tasks:
-            gather_groups(self.snapshot, self.layout, *task)
+            gather_groups(self.bars, *task)
 
     def make(self, plans: Plans, cross: Crossed, tasks: Sequence[list[str]]) -> Iterator[tuple[int, Written]]:
         """See `Workers`."""
         for number, symbols in enumerate(tasks):
-            yield number, make_symbols(Work(self.snapshot, self.layout, plans, cross), symbols)
+            yield number, make_symbols(Work(self.bars, plans, cross), symbols)
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,10 @@ def ray_pool(setup: Setup) -> Iterator[Pool]:
             ray.shutdown()
 
 
-def gather_groups(
-    snapshot: Snapshot, layout: Layout, period: str, symbols: Sequence[str], since_ms: int, folder: Path
-) -> None:
+def gather_groups(bars: PreparedBars, period: str, symbols: Sequence[str], since_ms: int, folder: Path) -> None:
     """Leave what cross-sections read of some groups in `folder`, one file each (`inputs_file`)."""
-    for symbol in symbols:
-        prepared = prepared_bars(snapshot, layout, period, symbol)
+    layout = bars.layout
+    for symbol, prepared in bars.each(period, symbols):
         gather_inputs(layout.recipe, prepared, since_ms, inputs_file(folder, layout.symbols[period], symbol))
 
 
@@ -173,19 +171,18 @@ def make_symbols(work: Work, symbols: Sequence[str]) -> Written:
     written = Written()
     sinks: dict[Key, SegmentSink] = {}
     try:
-        for symbol in symbols:
-            for made in work.rows_of(symbol):
-                key = made.table, made.period
-                written.rows += made.frame.height if made.table == "fused" else 0
-                if work.plans[made.period].mode(made.table) == "rewrite":
-                    if key not in sinks:
-                        sinks[key] = SegmentSink(work.snapshot.storage, Place(*key))
-                    sinks[key].add(made.frame)
-                    continue
-                written.patches.setdefault(key, []).append(made.frame)
-                if made.removed:
-                    gone = pl.DataFrame({"timestamp": pl.Series(made.removed, dtype=pl.Int64)})
-                    written.removed.setdefault(key, []).append(gone.with_columns(symbol=pl.lit(symbol)))
+        for symbol, made in work.rows_of(symbols):
+            key = made.table, made.period
+            written.rows += made.frame.height if made.table == "fused" else 0
+            if work.plans[made.period].mode(made.table) == "rewrite":
+                if key not in sinks:
+                    sinks[key] = SegmentSink(work.snapshot.storage, Place(*key))
+                sinks[key].add(made.frame)
+                continue
+            written.patches.setdefault(key, []).append(made.frame)
+            if made.removed:
+                gone = pl.DataFrame({"timestamp": pl.Series(made.removed, dtype=pl.Int64)})
+                written.removed.setdefault(key, []).append(gone.with_columns(symbol=pl.lit(symbol)))
         written.segments = {key: sink.finish() for key, sink in sinks.items()}
         written.columns = {key: dict(sink.columns) for key, sink in sinks.items()}
     except BaseException:
@@ -202,26 +199,24 @@ _opened: dict[tuple[Path, int, str], tuple[Snapshot, Layout]] = {}
 
 
 def _examine(setup: Setup, period: str, symbols: list[str]) -> Mapping[str, Affected]:
-    snapshot, layout = _open(setup)
-    return examine_groups(snapshot, layout, period, symbols)
+    return examine_groups(_open(setup), period, symbols)
 
 
 def _gather(setup: Setup, period: str, symbols: list[str], since_ms: int, folder: Path) -> None:
-    gather_groups(*_open(setup), period, symbols, since_ms, folder)
+    gather_groups(_open(setup), period, symbols, since_ms, folder)
 
 
 def _make(setup: Setup, plans: Plans, cross: Crossed, symbols: list[str]) -> Written:
-    snapshot, layout = _open(setup)
-    return make_symbols(Work(snapshot, layout, plans, cross), symbols)
+    return make_symbols(Work(_open(setup), plans, cross), symbols)
 
 
-def _open(setup: Setup) -> tuple[Snapshot, Layout]:
+def _open(setup: Setup) -> PreparedBars:
     """Once per worker and build: the snapshot and its layout. The lock of the parent keeps the files in place."""
     key = setup.store.root, setup.snapshot, setup.config.model_dump_json()
     if key not in _opened:
         snapshot = Snapshot(setup.store.storage, setup.store.manifest(setup.snapshot))
         _opened[key] = snapshot, lay_out(snapshot, setup.config, setup.load(), setup.observed)
-    return _opened[key]
+    return PreparedBars(*_opened[key])
 
 
 def _as_completed(futures: Sequence[Future[T]]) -> Iterator[tuple[int, T]]:

@@ -8,6 +8,7 @@ The hash is defined here, not by a library, because it is stored and must mean t
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ import polars as pl
 
 _WORD = 1 << 64
 _CHUNK_ROWS = 1 << 16
-# values from which on compiled loops are worth loading
+# values from which on compiled loops are worth loading, unless they are
 _WORTH_COMPILED = 1 << 20
 _LANES = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03))
 
@@ -44,7 +45,7 @@ class RowHash:
 
 def hash_rows(frame: pl.DataFrame) -> np.ndarray:
     """Hash each row: uint64 of shape (rows, 2)."""
-    if frame.height * frame.width >= _WORTH_COMPILED:
+    if frame.height * frame.width >= _WORTH_COMPILED or "tftctl.store.rowmix" in sys.modules:
         return hash_rows_compiled(frame)
     hashes = np.empty((frame.height, 2), dtype=np.uint64)
     seeds = {name: _text_hash(name) for name in frame.columns}

@@ -72,6 +72,10 @@ class Snapshot:
         """Rows per symbol of a period."""
         return self._part(table, period).groups
 
+    def newest(self, table: str, period: str) -> int:
+        """Latest timestamp that any segment of a period holds, int64 ms UTC."""
+        return max(segment.last for segment in self.table(table).of(period) if segment.last is not None)
+
     def meta(self, table: str) -> dict[str, Any]:
         """What was said about the table with `Transaction.set_meta`; empty when nothing was."""
         return dict(self.table(table).meta) if self.has(table) else {}
