@@ -64,8 +64,9 @@ def hash_rows_compiled(frame: pl.DataFrame) -> np.ndarray:
     from tftctl.store.rowmix import add_column, add_column_with_nulls, finish
 
     sums = np.zeros(frame.height, dtype=np.uint64)
-    for name in frame.columns:
-        array, seed = _numbers(frame.get_column(name)).rechunk().to_arrow(), np.uint64(_text_hash(name))
+    batches = pl.DataFrame([_numbers(column) for column in frame]).rechunk().to_arrow().to_batches()
+    for name, array in zip(frame.columns, batches[0].columns if batches else (), strict=False):
+        seed = np.uint64(_text_hash(name))
         valid, values = array.buffers()
         size = array.type.bit_width // 8
         words = np.frombuffer(values, f"u{size}", count=len(array), offset=array.offset * size)
