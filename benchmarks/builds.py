@@ -189,21 +189,25 @@ def memory_server(walks: Walks, jobs: int, folder: Path | None) -> Callable[[str
 # append
 
 
-def append_table(market: Market, days: int, folder: Path | None) -> str:
+def append_table(market: Market, periods: Sequence[str], days: int, folder: Path | None) -> str:
     """Builds that go on from an earlier one, and what they differ by from builds from nothing."""
     one_thread_each()
-    with served(append_server, market, days, folder) as process:
+    with served(append_server, market, periods, days, folder) as process:
         return process.call("append")
 
 
-def append_server(market: Market, days: int, folder: Path | None) -> Callable[[str], Any]:
+def append_server(market: Market, periods: Sequence[str], days: int, folder: Path | None) -> Callable[[str], Any]:
     """In one warm process: full build, a day at a time, a corrected bar, and full builds to compare with."""
     from append import appended
 
     config = default_config()
+    context = {p: [q for q in seen if q in periods] for p, seen in config.context.items() if p in periods}
+    values = config.model_dump() | {"periods": list(periods), "context": context}
+    config = type(config).model_validate(values)
     warm(config, 1, folder)
 
     def answer(_: str) -> str:
-        return appended(every_period(market), config, days, folder)
+        bars = {period: frames for period, frames in every_period(market).items() if period in periods}
+        return appended(bars, config, days, folder)
 
     return answer

@@ -73,6 +73,7 @@ def _append(commands: Commands) -> None:
     parser.add_argument("data", type=Path, nargs="?", help="folder with 1h, 4h and 1d bars; without it synthetic ones")
     _size(parser, 6, 43_800)
     parser.add_argument("--days", type=int, default=3, help="days to append, one build each (default 3)")
+    parser.add_argument("--periods", nargs="+", default=["1h", "4h", "1d"], help="bars to use (default 1h 4h 1d)")
     _folder(parser)
 
 
@@ -81,7 +82,7 @@ def run_append(arguments: Arguments) -> None:
     from builds import append_table
 
     market = Folder(arguments.data) if arguments.data else Walks(arguments.symbols, arguments.bars)
-    print(append_table(market, arguments.days, arguments.folder))
+    print(append_table(market, arguments.periods, arguments.days, arguments.folder))
 
 
 def _memory(commands: Commands) -> None:
