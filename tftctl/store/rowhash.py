@@ -47,6 +47,11 @@ def hash_rows(frame: pl.DataFrame) -> np.ndarray:
     """Hash each row: uint64 of shape (rows, 2)."""
     if frame.height * frame.width >= _WORTH_COMPILED or "tftctl.store.rowmix" in sys.modules:
         return hash_rows_compiled(frame)
+    return hash_rows_plain(frame)
+
+
+def hash_rows_plain(frame: pl.DataFrame) -> np.ndarray:
+    """By NumPy alone."""
     hashes = np.empty((frame.height, 2), dtype=np.uint64)
     seeds = {name: _text_hash(name) for name in frame.columns}
     for start in range(0, frame.height, _CHUNK_ROWS):
@@ -60,20 +65,23 @@ def hash_rows(frame: pl.DataFrame) -> np.ndarray:
 
 
 def hash_rows_compiled(frame: pl.DataFrame) -> np.ndarray:
-    """The same hashes in one pass a column; worth loading numba for only where there is much to hash."""
+    """The same in one pass a column; worth loading numba for only where there is much to hash."""
     from tftctl.store.rowmix import add_column, add_column_with_nulls, finish
 
     sums = np.zeros(frame.height, dtype=np.uint64)
-    batches = pl.DataFrame([_numbers(column) for column in frame]).rechunk().to_arrow().to_batches()
-    for name, array in zip(frame.columns, batches[0].columns if batches else (), strict=False):
-        seed = np.uint64(_text_hash(name))
-        valid, values = array.buffers()
-        size = array.type.bit_width // 8
-        words = np.frombuffer(values, f"u{size}", count=len(array), offset=array.offset * size)
-        if array.null_count:
-            add_column_with_nulls(sums, words, np.frombuffer(valid, np.uint8), array.offset, seed)
-        else:
-            add_column(sums, words, seed)
+    seeds = [np.uint64(_text_hash(name)) for name in frame.columns]
+    start = 0
+    for batch in pl.DataFrame([_numbers(column) for column in frame]).to_arrow().to_batches():
+        rows = sums[start : start + batch.num_rows]
+        for array, seed in zip(batch.columns, seeds, strict=True):
+            valid, values = array.buffers()
+            size = array.type.bit_width // 8
+            words = np.frombuffer(values, f"u{size}", count=len(array), offset=array.offset * size)
+            if array.null_count:
+                add_column_with_nulls(rows, words, np.frombuffer(valid, np.uint8), array.offset, seed)
+            else:
+                add_column(rows, words, seed)
+        start += batch.num_rows
     lanes = [np.empty(frame.height, dtype=np.uint64) for _ in _LANES]
     for lane, salt in zip(lanes, _LANES, strict=True):
         finish(sums, salt, lane)
