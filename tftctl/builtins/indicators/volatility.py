@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Columns = Mapping[str, Array]
 
 
+# what is left of a seed that is one squared return: it may be a thousand times their mean
+ONE_RETURN = 1e-12
+
+
 class WindowParams(Params):
     """Returns in the window."""
 
@@ -133,7 +137,7 @@ def tftctl_indicators() -> Iterable[Indicator]:
         params=EwmaParams,
         kernel=ewma_volatility,
         first_valid=lambda p: 1,
-        settle=lambda p: decay_settle(p.decay),
+        settle=lambda p: decay_settle(p.decay, ONE_RETURN),
         tolerance=1e-9,
         revision=2,
     )

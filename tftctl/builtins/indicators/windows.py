@@ -22,10 +22,10 @@ def wilder_settle(period: int) -> int:
     return period + _bars_to_forget(1 - 1 / period)
 
 
-def decay_settle(decay: float) -> int:
-    """Bars until the seed of an exponential mean with that decay per bar weighs less than 1e-10."""
-    return 1 + _bars_to_forget(decay)
+def decay_settle(decay: float, memory: float = MEMORY) -> int:
+    """Bars until the seed of an exponential mean with that decay per bar weighs less than `memory`."""
+    return 1 + _bars_to_forget(decay, memory)
 
 
-def _bars_to_forget(decay: float) -> int:
-    return math.ceil(math.log(MEMORY) / math.log(decay))
+def _bars_to_forget(decay: float, memory: float = MEMORY) -> int:
+    return math.ceil(math.log(memory) / math.log(decay))
