@@ -112,10 +112,14 @@ def train_job(
     """`tftctl train`."""
     model = load_model_config(workspace, config, overrides)
     weights, composite = load_weights_config(workspace), load_composite_config(workspace)
+    from tftctl.data.source import require_tables, snapshot_number
     from tftctl.store import Store
-    from tftctl.train.fit import train
 
     store, registry = Store(workspace.store), load_registry(workspace)
+    with store.read(snapshot_number(model)) as snapshot:
+        require_tables(snapshot)  # said at once, not after the seconds that torch takes to load
+    from tftctl.train.fit import train
+
     return train(workspace, store, registry, model, weights, composite, say, accelerator, report)
 
 

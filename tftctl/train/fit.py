@@ -23,6 +23,7 @@ from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared, prepare_training
 from tftctl.data.inputs import choose_inputs, read_allowlist
 from tftctl.data.loaders import ordered_loader, train_loader
+from tftctl.data.source import require_tables, snapshot_number
 from tftctl.data.spec import TargetSpec
 from tftctl.model.network import ForecastNetwork
 from tftctl.plugins import Registry
@@ -84,7 +85,7 @@ def train(
     started = time.perf_counter()
     device = choose_device(accelerator, config.precision)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    with store.read(_snapshot_number(config)) as snapshot:
+    with store.read(snapshot_number(config)) as snapshot:
         prepared, allowlist = _prepare(workspace, snapshot, registry, config, weights, say)
         spec = prepared.spec
         kinds = {target.name: target.kind for target in spec.targets}
@@ -112,21 +113,10 @@ def plan_steps(batches: int, config: ModelConfig) -> Plan:
     return Plan(epochs, config.max_steps // epochs)
 
 
-def _snapshot_number(config: ModelConfig) -> int | None:
-    if config.data_path is None or isinstance(config.data_path, int):
-        return config.data_path
-    raise ConfigError(
-        f"data_path: {config.data_path!r} is not a snapshot number",
-        "adopt a long table first (tftctl data import --as fused FILE), then leave data_path null",
-    )
-
-
 def _prepare(
     workspace: Workspace, snapshot: Snapshot, registry: Registry, config: ModelConfig, weights: WeightsConfig, say: Say
 ) -> tuple[Prepared, list[str] | None]:
-    if not (snapshot.has("fused") and snapshot.has("targets")):
-        first = "tftctl features build" if snapshot.has("bars") else "tftctl data import FILES, then features build"
-        raise DataError("there are no features and targets to train on", f"make them: {first}")
+    require_tables(snapshot)
     described = snapshot.meta("targets").get("targets", {})
     targets, idle = weigh(choose_targets(config.targets, described, config, registry), weights, described, registry)
     if idle:
