@@ -14,6 +14,7 @@ from tftctl.cli.progress import progress_bar
 from tftctl.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from tftctl.core.workspace import Workspace
     from tftctl.ingest.report import FileReport, ImportReport
     from tftctl.ingest.sources import Fetched
 
@@ -68,17 +69,11 @@ def import_files(
 ) -> None:
     """Import bars; what cannot be decided is refused by line, everything else is kept."""
     from tftctl.ingest.importer import ImportOptions
-    from tftctl.start.data_jobs import factors_job, import_job, parse_extras
+    from tftctl.start.data_jobs import import_job, parse_extras
 
     workspace = workspace_of(ctx)
     if kind == "factors":
-        stored, without_bars = factors_job(workspace, paths)
-        if without_bars:
-            say(f"no bars of {', '.join(without_bars)} yet: factors are used for a symbol of exactly their file's name")
-        if as_json:
-            emit_json({"symbols": stored, "rows": sum(stored.values()), "without_bars": without_bars})
-        else:
-            print_table(("symbol", "dates"), list(stored.items()))
+        _import_factors(workspace, paths, as_json)
         return
     if kind == "fused":
         _adopt(ctx, paths, symbol, period, calendar, timezone, horizon, trust_pickle, as_json)
@@ -246,6 +241,18 @@ def _show_fetched(found: Fetched, as_json: bool) -> None:
         return
     print_table(("what", "value"), [(key, value) for key, value in asdict(found).items() if key != "warnings"])
     say("next: tftctl features build")
+
+
+def _import_factors(workspace: Workspace, paths: list[Path], as_json: bool) -> None:
+    from tftctl.start.data_jobs import factors_job
+
+    stored, without_bars = factors_job(workspace, paths)
+    if without_bars:
+        say(f"no bars of {', '.join(without_bars)} yet: factors are used for a symbol of exactly their file's name")
+    if as_json:
+        emit_json({"symbols": stored, "rows": sum(stored.values()), "without_bars": without_bars})
+    else:
+        print_table(("symbol", "dates"), list(stored.items()))
 
 
 def _adopt(

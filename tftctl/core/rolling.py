@@ -213,10 +213,7 @@ def rolling_hill(logs: Array, window: int, k: int) -> Array:
     made = np.full(logs.size, np.nan)
     ordered = np.empty(0)
     for t in range(window - 1, logs.size):
-        if t == window - 1:
-            ordered = np.sort(logs[:window])
-        else:
-            replace_in_order(ordered, logs[t - window], logs[t])
+        ordered = sorted_window(ordered, logs, window, t)
         threshold = ordered[window - k - 1]
         if threshold > -math.inf:
             excess = 0.0
@@ -227,13 +224,25 @@ def rolling_hill(logs: Array, window: int, k: int) -> Array:
 
 
 @njit(cache=True, error_model="numpy")
+def sorted_window(ordered: Array, values: Array, window: int, t: int) -> Array:
+    """The window that ends at t, ascending; `ordered` is the one that ends at t - 1, and is overwritten.
+
+    For t = window - 1, the first, `ordered` may be anything.
+    """
+    if t == window - 1:
+        return np.sort(values[:window])
+    _replace(ordered, values[t - window], values[t])
+    return ordered
+
+
+@njit(cache=True, error_model="numpy")
 def _not_negative(value: float) -> float:
     """0 for what rounding made negative; NaN stays."""
     return 0.0 if value < 0.0 else value
 
 
 @njit(cache=True, error_model="numpy")
-def replace_in_order(ordered: Array, old: float, new: float) -> None:
+def _replace(ordered: Array, old: float, new: float) -> None:
     """Take `old` out of the ascending array, put `new` in."""
     i = np.searchsorted(ordered, old)
     while i + 1 < ordered.size and ordered[i + 1] < new:

@@ -42,20 +42,22 @@ def bars_of_labels(snapshot: Snapshot, registry: Registry) -> Layout | None:
 def decided_by_convention(snapshot: Snapshot, layout: Layout, period: str, symbols: Sequence[str]) -> Decided:
     """Count stored labels that rest on each convention, all symbols together, on the bars as they are now."""
     there = [symbol for symbol in symbols if symbol in layout.symbols.get(period, ())]
+    stored = [target for target in layout.recipe.targets if target.column in snapshot.columns("targets")]
+    asked = [
+        (target, convention) for target in stored for convention in CONVENTIONS if _asked(target, convention, period)
+    ]
+    columns = ["timestamp", *dict.fromkeys(target.column for target, _ in asked)]
+    prepared = PreparedBars(snapshot, layout)
     found: Decided = {}
     for symbol in there:
-        asked = [(t, c) for t in layout.recipe.targets for c in CONVENTIONS if _asked(t, c, period)]
-        stored = [target.column for target, _ in asked if target.column in snapshot.columns("targets")]
-        columns = ["timestamp", *dict.fromkeys(stored)]
         labels = snapshot.collect(snapshot.scan("targets", period, symbols=[symbol], columns=columns))
-        bars = PreparedBars(snapshot, layout).of(period, symbol)
+        bars = prepared.of(period, symbol)
         per_year = layout.recipe.calendars[symbol].bars_per_year(period)
         for target, convention in asked:
-            if target.column in stored:
-                rests = pl.concat(_rests(bars, target, convention, LabelSpan(period, target.horizon[period], per_year)))
-                labelled = labels.filter(pl.col(target.column).is_not_null()).select("timestamp")
-                key = target.column, convention
-                found[key] = found.get(key, 0) + labelled.join(rests, on="timestamp", how="semi").height
+            rests = pl.concat(_rests(bars, target, convention, LabelSpan(period, target.horizon[period], per_year)))
+            labelled = labels.filter(pl.col(target.column).is_not_null()).select("timestamp")
+            key = target.column, convention
+            found[key] = found.get(key, 0) + labelled.join(rests, on="timestamp", how="semi").height
     return found
 
 

@@ -40,7 +40,7 @@ def compute_features(
     _require_inputs(bars, instances)
     span = first, bars.height if stop is None else stop
     names = sorted({name for instance in instances for name in _kernel_inputs(instance)})
-    originals = {name: _float64(bars[name]).to_numpy() for name in names}
+    originals = {name: numbers(bars[name]) for name in names}
     shared = {name: values.copy() for name, values in originals.items()}
     made = _all_columns(bars, shared.__getitem__, instances, span)
     if not all(_same_bits(shared[name], originals[name]) for name in names):
@@ -66,7 +66,7 @@ def known_columns(instances: Sequence[IndicatorInstance], timestamps: Array) -> 
     """Columns of `known` indicators for any open times, also future ones: float64 of the same shape."""
     frame = pl.DataFrame({"timestamp": pl.Series(timestamps, dtype=pl.Int64), "segment": np.zeros(timestamps.size)})
     columns = compute_features(frame, [instance for instance in instances if instance.record.known])
-    return {name: columns[name].fill_null(float("nan")).to_numpy() for name in columns.columns}
+    return {name: numbers(columns[name]) for name in columns.columns}
 
 
 def run_kernel(record: Indicator, params: object, columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -100,12 +100,13 @@ def nullable(values: Array) -> pa.Array:
 
 def input_arrays(segment: pl.DataFrame, names: Sequence[str]) -> dict[str, Array]:
     """Contiguous float64 arrays to write to; null becomes NaN."""
-    return {name: np.ascontiguousarray(_float64(segment[name]).to_numpy(writable=True)) for name in names}
+    return {name: numbers(segment[name]).copy() for name in names}
 
 
-def _float64(column: pl.Series) -> pl.Series:
+def numbers(column: pl.Series) -> Array:
+    """A column as float64 (rows,), NaN where it is null; read only, perhaps in the column's own memory."""
     column = column.cast(pl.Float64)
-    return column.fill_null(float("nan")) if column.null_count() else column
+    return (column.fill_null(float("nan")) if column.null_count() else column).to_numpy()
 
 
 def _stretches(bounds: Sequence[tuple[int, int]], memory: int | None, first: int, stop: int) -> Iterator[_Stretch]:

@@ -11,7 +11,7 @@ from tftctl.core.errors import DataError, PluginError, guest_code
 from tftctl.core.names import KEY_COLUMNS, label_end_column
 from tftctl.core.records import LabelSpan
 from tftctl.features.definitions import TargetInstance
-from tftctl.features.engine import input_arrays, run_stages, split_segments
+from tftctl.features.engine import input_arrays, numbers, run_stages, split_segments
 
 MAX_FILLED_SHARE = 0.1
 
@@ -70,7 +70,7 @@ def _run(segment: pl.DataFrame, target: TargetInstance, span: LabelSpan) -> np.n
     else:
         assert record.expr is not None
         made = run_stages(segment.select(record.inputs), record.expr(target.params, span))
-        label = made["label"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        label = numbers(made["label"])
     if np.shape(label) != (segment.height,):
         raise PluginError(f"target {record.name!r} should return {segment.height} labels, got {np.shape(label)}")
     label = np.array(label, dtype=np.float64)

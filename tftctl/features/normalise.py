@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from tftctl.core.config.features import Normaliser, NormaliserName
-from tftctl.features.engine import nullable
-from tftctl.features.rolling import RollingColumns, sampled, values_of
+from tftctl.features.engine import nullable, numbers
+from tftctl.features.rolling import RollingColumns, sampled
 
 SUFFIXES: dict[NormaliserName, str] = {"zscore": "_zscore", "minmax": "_minmax", "robust": "_robust"}
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
@@ -58,7 +58,7 @@ def _normalised(
 ) -> dict[str, pl.Series]:
     if window is None:
         return {column: pl.Series(column, [None] * frame.height, dtype=pl.Float64)}
-    values = values_of(frame, name)
+    values = numbers(frame[name])
     sample = sampled(frame, values)
     centre, scale = (_before_each(part) for part in STATISTICS[method](values[sample], window))
     # a row's window ends with the last sample before it, whether or not the row itself is a sample

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tftctl.core.rolling import replace_in_order
+from tftctl.core.rolling import sorted_window
 
 Array = npt.NDArray[np.float64]
 
@@ -22,10 +22,7 @@ def rolling_median_mad(values: Array, window: int) -> tuple[Array, Array]:
     low, high = (window - 1) // 2, window // 2
     ordered = np.empty(0)
     for t in range(window - 1, values.size):
-        if t == window - 1:
-            ordered = np.sort(values[:window])
-        else:
-            replace_in_order(ordered, values[t - window], values[t])
+        ordered = sorted_window(ordered, values, window, t)
         centre = _middle(ordered[low], ordered[high])
         median[t] = centre
         deviation[t] = _middle(_nearest(ordered, centre, low + 1), _nearest(ordered, centre, high + 1))

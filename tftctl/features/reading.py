@@ -64,7 +64,7 @@ class StoredRows:
         ahead = self._ahead.get(key)
         if ahead is None or ahead.since > since or symbol not in ahead.rows:
             chosen = self._next(table, period, symbol, len(columns), since)
-            rows = by_symbol(self.snapshot, table, period, chosen, columns, None if since == EVER else since)
+            rows = by_symbol(self.snapshot, table, period, chosen, columns, since)
             ahead = self._ahead[key] = _Ahead(since, rows)
         return ahead.rows[symbol]
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tftctl.features.engine import numbers
+
 # what every computation sees besides its sources
 ROW_STATE = ("is_filled", "bar_index")
 
@@ -28,12 +30,6 @@ class RollingColumns:
     definition: Any
 
 
-def values_of(frame: pl.DataFrame, name: str) -> np.ndarray:
-    """A column as float64 (rows,), NaN where it is null."""
-    column = frame[name]
-    return (column.fill_null(float("nan")) if column.null_count() else column).to_numpy()
-
-
 def sampled(frame: pl.DataFrame, values: np.ndarray) -> np.ndarray:
     """Rows of a frame that count as samples of one of its columns: real bars with a value."""
     return ~frame["is_filled"].to_numpy() & ~np.isnan(values)
@@ -44,5 +40,5 @@ def has_enough(frame: pl.DataFrame, rolling: RollingColumns, rows: int) -> bool:
     if rolling.samples == 0:
         return True
     first = frame.slice(0, rows)
-    valid = np.logical_and.reduce([sampled(first, values_of(first, name)) for name in rolling.sources])
+    valid = np.logical_and.reduce([sampled(first, numbers(first[name])) for name in rolling.sources])
     return int(valid.sum()) >= rolling.samples
