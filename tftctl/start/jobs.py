@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ from tftctl.core.config.loading import (
     load_model_config,
     load_weights_config,
 )
-from tftctl.core.progress import Report, silent
+from tftctl.core.progress import Report, Say, silent
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tftctl.features.health import Health
     from tftctl.features.warmup import Memory
     from tftctl.train.fit import TrainResult
-
-Say = Callable[[str], None]
 
 
 def build_job(

@@ -14,11 +14,11 @@ from tftctl.core.config.problems import Problem
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.errors import TftctlError, nearest
 from tftctl.core.registry import Registry
+from tftctl.train.composite import COMPOSITE_KEY, LOSS_KEYS, metric_at_end
 
 _METRIC_KEY = re.compile(r"val_(?P<rest>.+?)@(?P<period>\w+)")
 # target -> its kind; None where features.yaml is not in order itself
 Kinds = Mapping[str, str] | None
-_PLAIN_KEYS = frozenset({"val_loss", "val_loss_for_ckpt"})
 
 
 def name_problems(place: str, config: BaseModel, registry: Registry, targets: Kinds) -> Iterator[Problem]:
@@ -126,14 +126,14 @@ def _model(place: str, config: ModelConfig, registry: Registry, targets: Kinds) 
         if loss in registry.names("loss"):
             serving = {known: registry.loss(known).kinds for known in registry.names("loss")}
             yield from _serves(place, f"losses.{name}", name, loss, serving, targets)
-    logged = {*_PLAIN_KEYS, "val_composite_score", *(f"val_{name}_loss" for name in config.targets)}
+    logged = {*LOSS_KEYS, COMPOSITE_KEY, *(f"val_{name}_loss" for name in config.targets)}
     if config.monitor not in logged:
         yield from _metric_key(place, "monitor", config.monitor, registry, targets)
 
 
 def _score(place: str, key: str, weight: float, registry: Registry, targets: Kinds) -> Iterator[Problem]:
     """A key is `val_<target>_<metric>@<period>`; its weight has the sign of the metric's direction (M5)."""
-    if key in _PLAIN_KEYS:
+    if key in LOSS_KEYS:
         yield from _sign(place, key, weight, "lower")
         return
     yield from _metric_key(place, key, key, registry, targets)
@@ -161,10 +161,8 @@ def _metric_key(place: str, where: str, key: str, registry: Registry, targets: K
 
 
 def _metric_of(key: str, registry: Registry) -> str | None:
-    """A target may end in something that looks like a metric: the longest name counts."""
     match = _METRIC_KEY.fullmatch(key)
-    fitting = [name for name in registry.names("metric") if match and match["rest"].endswith(f"_{name}")]
-    return max(fitting, key=len, default=None)
+    return metric_at_end(match["rest"], registry.names("metric")) if match else None
 
 
 def _no_metric(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tftctl.core.progress import Report, silent
+from tftctl.core.progress import Report, Say, silent
 from tftctl.core.workspace import Workspace, open_workspace
 from tftctl.start.data_jobs import fetch_job
 from tftctl.start.jobs import build_job, eval_job, train_job
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 CONFIG = "quickstart_model.yaml"
 SAMPLE = ("symbols=3", "days=540")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

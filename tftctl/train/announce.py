@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from tftctl.core.progress import Say
 from tftctl.core.times import iso
 from tftctl.data.assemble import Prepared
-
-Say = Callable[[str], None]
 
 
 def announce(prepared: Prepared, say: Say) -> None:

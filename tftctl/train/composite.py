@@ -11,6 +11,7 @@ from tftctl.core.errors import ConfigError, choices, nearest
 from tftctl.core.records import Metric
 from tftctl.plugins import Registry
 
+COMPOSITE_KEY = "val_composite_score"
 LOSS_KEYS = ("val_loss", "val_loss_for_ckpt")
 _KEY = re.compile(r"val_(?P<target>target_[a-z0-9_]+?)_(?P<metric>[a-z0-9_]+)@(?P<period>[a-z0-9]+)")
 
@@ -78,19 +79,23 @@ def find_metric(
         return None, True
     well_formed = _KEY.fullmatch(key)
     names = registry.names("metric")
-    # a target may end in something that looks like a metric: try the longest metric name first
-    fitting = [n for n in sorted(names, key=len, reverse=True) if well_formed and key.split("@")[0].endswith(f"_{n}")]
-    if not fitting:
+    name = metric_at_end(key.split("@")[0], names) if well_formed else None
+    if name is None:
         match = nearest(key, [f"val_{t}_{n}@{p}" for t in kinds for n in names for p in periods])
         meant = f"did you mean {match!r}? " if match else ""
         raise ConfigError(f"{place}: {key!r} is no metric key", meant + choices("", names, "metrics"))
-    metric = registry.metric(fitting[0])
+    metric = registry.metric(name)
     target = key.split("@")[0].removeprefix("val_").removesuffix(f"_{metric.name}")
     kind = kinds.get(target)
     if kind is not None and kind not in metric.kinds:
         serving = [name for name in names if kind in registry.metric(name).kinds]
         raise ConfigError(f"{place}: {key}: {target} is {kind}, {metric.name} is not", choices("", serving, "metrics"))
     return metric, kind is not None and key.split("@")[1] in periods
+
+
+def metric_at_end(stem: str, names: Collection[str]) -> str | None:
+    """The metric at the end of `<target>_<metric>`: the longest, as a target may end in what looks like one."""
+    return max((name for name in names if stem.endswith(f"_{name}")), key=len, default=None)
 
 
 def _check_sign(key: str, weight: float, metric: Metric | None) -> None:

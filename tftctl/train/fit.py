@@ -6,7 +6,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.errors import ConfigError, DataError
-from tftctl.core.progress import Report, silent
+from tftctl.core.progress import Report, Say, silent
 from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared, prepare_training
 from tftctl.data.inputs import choose_inputs, read_allowlist
@@ -41,8 +41,6 @@ from tftctl.train.quiet import quiet_lightning
 from tftctl.train.record import record_run
 from tftctl.train.rundir import Run, create_run
 from tftctl.train.scores import metric_key, score_all
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

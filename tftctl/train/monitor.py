@@ -7,9 +7,7 @@ from collections.abc import Collection, Mapping
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import ConfigError, choices
 from tftctl.plugins import Registry
-from tftctl.train.composite import LOSS_KEYS, find_metric
-
-COMPOSITE_KEY = "val_composite_score"
+from tftctl.train.composite import COMPOSITE_KEY, LOSS_KEYS, find_metric
 
 
 def check_monitor(config: ModelConfig, kinds: Mapping[str, str], periods: Collection[str], registry: Registry) -> None:
