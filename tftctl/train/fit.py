@@ -33,7 +33,8 @@ from tftctl.train.callbacks import EpochLog, StepProgress, checkpoints
 from tftctl.train.checkpoint import CheckpointContent, network_shape
 from tftctl.train.composite import CompositeScore
 from tftctl.train.device import Device, choose_device, looking_batch
-from tftctl.train.losses import HybridLoss, choose_targets, weigh
+from tftctl.train.hybrid import HybridLoss
+from tftctl.train.losses import choose_targets
 from tftctl.train.module import ForecastModule, Scorer
 from tftctl.train.monitor import check_monitor
 from tftctl.train.predict import forecasts_of
@@ -41,6 +42,7 @@ from tftctl.train.quiet import quiet_lightning
 from tftctl.train.record import record_run
 from tftctl.train.rundir import Run, create_run
 from tftctl.train.scores import metric_key, score_all
+from tftctl.train.stages import weigh
 
 
 @dataclass(frozen=True, slots=True)

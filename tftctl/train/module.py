@@ -12,7 +12,7 @@ from torch import Tensor
 from tftctl.core.config.model import ModelConfig
 from tftctl.data.windows import Batch
 from tftctl.model.network import ForecastNetwork
-from tftctl.train.losses import HybridLoss
+from tftctl.train.hybrid import HybridLoss
 
 # origins (N,), forecasts (N, T), values so far -> more values by key
 Scorer = Callable[[Tensor, Tensor, Mapping[str, float]], Mapping[str, float]]

@@ -15,7 +15,7 @@ from tftctl.plugins import Registry
 from tftctl.store import Store
 from tftctl.train.checkpoint import LoadedCheckpoint, network_shape
 from tftctl.train.device import looking_batch
-from tftctl.train.losses import HybridLoss
+from tftctl.train.hybrid import HybridLoss
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.scores import Forecasts
 

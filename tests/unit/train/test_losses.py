@@ -15,8 +15,10 @@ from tftctl.core.config.training import WeightsConfig
 from tftctl.core.errors import ConfigError, PluginError, TftctlError
 from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry, load_registry, resolve
-from tftctl.train.losses import HybridLoss, choose_targets, default_loss, positive_weight, weigh
+from tftctl.train.hybrid import HybridLoss, positive_weight
+from tftctl.train.losses import choose_targets, default_loss
 from tftctl.train.module import ForecastModule
+from tftctl.train.stages import weigh
 
 PERIODS = ["1h", "4h"]
 RATES = {"1h": 0.2, "4h": 0.6}
