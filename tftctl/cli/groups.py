@@ -9,7 +9,7 @@ import typer
 
 def register(app: typer.Typer) -> list[str]:
     """Add every group and top-level command to the root; their names, in the order in which a user meets them."""
-    from tftctl.cli import config, data, evaluate, features, macro, plugins, start, store, train
+    from tftctl.cli import config, data, evaluate, features, macro, plugins, runs, start, store, train
 
     entries: dict[str, Any] = {
         "init": start.init,
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> list[str]:
         "store": store.app,
         "train": train.train,
         "eval": evaluate.evaluate,
+        "runs": runs.app,
         "plugins": plugins.app,
     }
     for name, entry in entries.items():

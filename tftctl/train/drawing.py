@@ -33,8 +33,8 @@ def new_figure(title: str, width: float, height: float) -> Figure:
 
 
 def panels(title: str, count: int, width: float = PANEL, height: float = PANEL) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, at most three in a row; `width` and `height` are those of a panel, in inches."""
-    columns = min(count, MOST_COLUMNS)
+    """A figure of panels, at most three in a row, four as a square; `width` and `height` of a panel are in inches."""
+    columns = 2 if count == 4 else min(count, MOST_COLUMNS)
     rows = math.ceil(count / columns)
     figure = new_figure(title, max(width * columns, 1.3 * PANEL), height * rows + 0.9)
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
@@ -84,11 +84,6 @@ def pixels(figure: Figure) -> Any:
     canvas: Any = figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
-
-
-def legend_below(axes: Axes, columns: int) -> None:
-    """A legend under the panel, clear of the curves."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, fontsize=8, frameon=False)
 
 
 def limits(values: Sequence[Any], margin: float = 0.05, share: float = 0.005) -> tuple[float, float]:
