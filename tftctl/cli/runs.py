@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at runs, compare them, tidy them away.", no_args_is_help=True)
 
+FAILED = 1
+
 _LISTED = ("run", "started", "epochs", "val_composite_score", "val_loss", "best_epoch", "snapshot")
 Match = Annotated[str | None, typer.Option(metavar="GLOB", help="Only runs with such a name, like 'train-2026*'.")]
 Picture = Annotated[
@@ -143,7 +145,7 @@ def clean(
 
 def _listed(run: dict[str, Any]) -> list[Any]:
     """The command is in the name, and minutes are enough."""
-    started = re.sub(r"(T\d\d:\d\d)[\d:.]*Z", r"\1:00Z", run["started"])
+    started = re.sub(r"(T\d\d:\d\d)[\d:.]*Z", r"\1Z", run["started"])
     return [started if key == "started" else run[key] for key in _LISTED]
 
 
@@ -157,7 +159,9 @@ def _agree(found: Cleaning, *, yes: bool, as_json: bool) -> None:
         say(f"{run.run}  {run.bytes:,} bytes")
     for stays in found.kept:
         say(f"kept {stays.run}: {stays.reason}")
-    typer.confirm(f"Remove {_sum(found)}?", abort=True, err=True)
+    if not typer.confirm(f"Remove {_sum(found)}?", err=True):
+        say("nothing was removed")
+        raise typer.Exit(FAILED)
 
 
 def _sum(found: Cleaning) -> str:
