@@ -145,6 +145,7 @@ def tftctl_losses() -> Iterable[Loss]:
         kinds=("regression",),
         factory=laplace_nll,
         outputs=lambda options: 2,
+        likelihood=True,
     )
 
 

@@ -239,10 +239,14 @@ def loss(forward: Any, **changes: Any) -> Loss:
             def point(self, raw: Any) -> Any:
                 return changes.get("point", lambda values: values[:, 0])(raw)
 
-        return Planted()
+        module = Planted()
+        if "quantiles" in changes:
+            module.quantiles = changes["quantiles"]
+        return module
 
-    kinds = changes.get("kinds", ("regression",))
-    return Loss(name="planted", summary="a loss", kinds=kinds, factory=changes.get("factory", factory))
+    fields = {"kinds": ("regression",), "factory": factory}
+    fields |= {name: value for name, value in changes.items() if name in ("kinds", "factory", "levels", "likelihood")}
+    return Loss(name="planted", summary="a loss", **fields)
 
 
 def metric(score: Any, **changes: Any) -> Metric:

@@ -96,7 +96,36 @@ def test_loss_fault(check: str, record: Any) -> None:
     assert checks_of(testing.check_loss(record)) == {check}
 
 
+def levels_of(*levels: float) -> Any:
+    return lambda options: levels
+
+
+def planted_quantiles(quantiles: Any, levels: Any = (0.2, 0.8)) -> Any:
+    return planted.loss(squared, quantiles=quantiles, levels=levels_of(*levels))
+
+
+@pytest.mark.parametrize(
+    ("check", "record"),
+    [
+        ("quantiles", planted_quantiles(lambda raw: raw[:, :1])),
+        ("quantiles", planted_quantiles(lambda raw: raw[:, [0, 0]] * raw.new_tensor([1.0, 2.0]))),
+        ("quantiles", planted_quantiles(lambda raw: raw[:, [0, 0]].log())),
+        ("quantiles", planted_quantiles(lambda raw: raw[:, [0, 0]] + raw.new_tensor([0.0, -1.0]))),
+        ("factory", planted_quantiles(lambda raw: raw[:, [0, 0]], levels=(0.8, 0.2))),
+        ("factory", planted_quantiles(lambda raw: raw[:, [0, 0]], levels=(0.0, 0.5))),
+        ("factory", planted.loss(squared, levels=levels_of(0.2, 0.8))),
+        ("factory", planted.loss(cross_entropy, kinds=("binary",), weighted=True, levels=levels_of(0.5))),
+        ("record", planted.loss(squared, levels=(0.2, 0.8))),
+        ("record", planted.loss(squared, likelihood="yes")),
+    ],
+)
+def test_loss_with_levels_fault(check: str, record: Any) -> None:
+    assert checks_of(testing.check_loss(record)) == {check}
+
+
 def test_sound_loss_passes() -> None:
+    band = planted_quantiles(lambda raw: raw[:, [0, 0]] + raw.new_tensor([-1.0, 1.0]))
+    assert testing.check_loss(band) == []
     assert testing.check_loss(planted.loss(squared)) == []
     assert testing.check_loss(planted.loss(cross_entropy, kinds=("binary",), weighted=True)) == []
 
@@ -121,7 +150,30 @@ def test_metric_fault(check: str, record: Any) -> None:
         assert check in checks_of(testing.check_metric(record))
 
 
+def inside(scored: Any) -> float:
+    return float(((scored.truth >= scored.quantiles[:, 0]) & (scored.truth <= scored.quantiles[:, -1])).mean())
+
+
+def nominal(score: Any, **changes: Any) -> Any:
+    return planted.metric(score, **({"direction": "nominal", "needs_levels": True} | changes))
+
+
+@pytest.mark.parametrize(
+    ("check", "record"),
+    [
+        ("best", nominal(lambda scored: 1 - inside(scored))),
+        ("best", nominal(lambda scored: scored.levels[-1] - scored.levels[0])),
+        ("record", nominal(inside, needs_levels=False)),
+        ("record", nominal(inside, direction="middle")),
+        ("order", nominal(lambda scored: float((scored.truth <= scored.quantiles[:, -1])[:99].mean()))),
+    ],
+)
+def test_nominal_metric_fault(check: str, record: Any) -> None:
+    assert check in checks_of(testing.check_metric(record))
+
+
 def test_sound_metric_passes() -> None:
+    assert testing.check_metric(nominal(inside)) == []
     assert testing.check_metric(planted.metric(planted.hits)) == []
 
 
@@ -205,7 +257,8 @@ def test_named_unknown() -> None:
 
 def test_named_built_in() -> None:
     report = testing.check_named("builtins.losses")
-    assert report.checked == ("loss bce", "loss mse", "loss smooth_l1")
+    names = "bce focal mse mae smooth_l1 huber log_cosh quantile gaussian student_t"
+    assert report.checked == tuple(f"loss {name}" for name in names.split())
     assert report.findings == ()
 
 

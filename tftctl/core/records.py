@@ -22,6 +22,7 @@ Scale = Literal["free", "price", "volume"]
 Kind = Literal["regression", "binary"]
 Basis = Literal["raw", "split", "total"]
 Scope = Literal["group", "context", "cross_section"]
+Direction = Literal["higher", "lower", "nominal"]
 
 BASES: tuple[str, ...] = get_args(Basis)
 
@@ -166,8 +167,12 @@ class Loss:
     - `forward(raw, target, pos_weight) -> loss`: raw (N, outputs), target (N,), pos_weight (N,) or None (binary
       heads only); unreduced loss (N,). Rows without a label are never passed in.
     - `point(raw) -> (N,)`: the forecast: standardised value for regression, logit for binary.
+    - `quantiles(raw) -> (N, Q)`, where there are `levels`: the standardised quantiles, never falling along Q.
 
-    `outputs(options)` is the number of raw outputs that the head needs.
+    `outputs(options)` is the number of raw outputs that the head needs. `levels(options)`: the levels of the quantiles
+    that a regression head forecasts beside its point, rising inside (0, 1). Both may raise ValueError for options that
+    make no sense. `likelihood`: it is a negative log-likelihood, whose own scale takes the place of the learned
+    uncertainty (M1).
     """
 
     name: str
@@ -175,6 +180,8 @@ class Loss:
     kinds: tuple[Kind, ...]
     factory: str | Callable[..., Any]
     outputs: Callable[[Mapping[str, Any]], int] = lambda options: 1
+    levels: Callable[[Mapping[str, Any]], tuple[float, ...]] = lambda options: ()
+    likelihood: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,8 @@ class MetricInput:
 
     prediction, truth: float64 (N,), probability and 0/1 for binary targets, standardised values for regression;
     prediction_raw, truth_raw: the same in the target's unit. threshold: the stored decision threshold.
-    available_at: int64 ms (N,); symbol: (N,) strings.
+    available_at: int64 ms (N,); symbol: (N,) strings; label_end: int64 ms (N,), when the label is known.
+    levels: of the quantiles that the head forecasts, often none; quantiles: standardised (N, Q), None without levels.
     """
 
     prediction: Array
@@ -193,6 +201,9 @@ class MetricInput:
     threshold: float
     available_at: Any
     symbol: Any
+    label_end: Any = None
+    levels: tuple[float, ...] = ()
+    quantiles: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,17 +211,20 @@ class Metric:
     """A score of one (target, period). `factory` (or import string) returns a function MetricInput -> float.
 
     It returns NaN when the data leave it undefined (a class is absent). `no_skill` is used where the
-    *predictions* leave it undefined (M5). `upper` None means unbounded.
+    *predictions* leave it undefined (M5). `lower` -inf and `upper` None mean unbounded.
+    `needs_levels`: it scores quantiles; where the head has none, it does not exist. `direction` nominal, for such
+    metrics alone: best at the share that the outermost levels promise, last level - first level.
     """
 
     name: str
     summary: str
     kinds: tuple[Kind, ...]
-    direction: Literal["higher", "lower"]
+    direction: Direction
     lower: float
     upper: float | None
     no_skill: float
     factory: str | Callable[..., Any]
+    needs_levels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

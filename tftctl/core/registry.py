@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -152,6 +153,13 @@ def _record_document(word: str, found: Provided) -> dict[str, Any]:
         document |= {name: _default_bars(getattr(record, name), params) for name in ("first_valid", "settle")}
     elif word == "target":
         document |= {"target_kind": record.kind, "unit": record.unit, "horizon": dict(record.horizon)}
-    elif word in ("loss", "metric"):
+    elif word == "loss":
         document["kinds"] = list(record.kinds)
+    elif word == "metric":
+        document |= {"kinds": list(record.kinds), "direction": record.direction, "range": _range(record)}
     return document
+
+
+def _range(metric: Metric) -> list[float | None]:
+    """Lower and upper end; None where it is unbounded."""
+    return [None if math.isinf(metric.lower) else metric.lower, metric.upper]

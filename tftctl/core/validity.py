@@ -14,6 +14,7 @@ from tftctl.core.names import TARGET_PREFIX, name_problem
 from tftctl.core.periods import parse_period
 from tftctl.core.records import (
     CrossSectionParams,
+    Direction,
     Indicator,
     Kind,
     Loss,
@@ -29,6 +30,7 @@ from tftctl.core.records import (
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 SCALES: frozenset[str] = frozenset(get_args(Scale))
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
 MAX_TOLERANCE = 1e-9
 
 # the word for a kind of record in messages, and its plural
@@ -132,14 +134,22 @@ def _loss(record: Any) -> Iterator[str]:
     yield from _factory(record.factory)
     if not callable(record.outputs):
         yield "outputs must be a function of the options"
+    if not callable(record.levels):
+        yield "levels must be a function of the options"
+    if not isinstance(record.likelihood, bool):
+        yield f"likelihood is {record.likelihood!r}, not True or False"
 
 
 def _metric(record: Any) -> Iterator[str]:
     yield from _plain_name(record.name)
     yield from _kinds(record.kinds)
     yield from _factory(record.factory)
-    if record.direction not in ("higher", "lower"):
-        yield f"direction is {record.direction!r}, not higher or lower"
+    if record.direction not in DIRECTIONS:
+        yield f"direction is {record.direction!r}, not {', '.join(DIRECTIONS)}"
+    if not isinstance(record.needs_levels, bool):
+        yield f"needs_levels is {record.needs_levels!r}, not True or False"
+    if record.direction == "nominal" and record.needs_levels is False:
+        yield "direction nominal is for metrics of quantiles: it needs needs_levels=True"
     upper = math.inf if record.upper is None else record.upper
     if not all(_is_number(value) for value in (record.lower, upper, record.no_skill)):
         yield f"lower, upper and no_skill are {record.lower!r}, {record.upper!r} and {record.no_skill!r}, not numbers"

@@ -25,6 +25,8 @@ class InputSpec(_Frozen):
 class TargetSpec(_Frozen):
     """One target: its loss, and per period the base rate of training labels (binary only).
 
+    `levels`: of the quantiles that its head forecasts beside the point. `likelihood`: its loss has a scale of its own.
+
     The base rate is the decision threshold; pos_weight = (1 - rate) / rate is fixed for training and taken out
     of the probability again (M2).
     """
@@ -35,6 +37,8 @@ class TargetSpec(_Frozen):
     loss: str
     loss_options: dict[str, Any] = {}
     outputs: int = 1
+    levels: list[float] = []
+    likelihood: bool = False
     weight: float = 1.0
     base_rate: dict[str, float] = {}
 

@@ -91,6 +91,7 @@ def check_loss(record: Loss) -> list[Finding]:
     - `pure`: it leaves its inputs alone, and gives the same twice
     - `finite`: losses and gradients are finite, also for outputs of +-20
     - `rows`: the loss of a row does not depend on the other rows
+    - `quantiles`: where it has levels: (N, Q) of finite values that never fall from one level to the next
     - `descent`: going down its gradient brings the forecast nearer to the target
     - `pos_weight`: it multiplies the loss of positive rows, and nothing else: its logarithm is taken out again
     """
@@ -103,7 +104,8 @@ def check_metric(record: Metric) -> list[Finding]:
     """Check a metric for every kind that it serves.
 
     - `record`, `factory`: it is well formed, and makes a function
-    - `best`: the perfect forecast is at the best end of the range (where that is unbounded: not beaten)
+    - `best`: the perfect forecast is at the best end of the range (where that is unbounded: not beaten); a nominal
+      metric is best where the quantiles hold the share that they promise
     - `range`: perfect, noisy and constant forecasts score within the declared range; NaN is for absent classes
     - `order`: the order of the rows does not matter
     - `one_class`: truths that are all alike do not raise

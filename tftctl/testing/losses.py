@@ -27,6 +27,7 @@ class _Trial:
     raw: Tensor
     target: Tensor
     pos_weight: Tensor | None
+    levels: tuple[float, ...] = ()
 
     def forward(self, rows: slice) -> Tensor:
         """The loss of some rows; of copies, for a loss may write into what it is given."""
@@ -52,6 +53,19 @@ def _factory(record: Loss) -> Iterator[str]:
     outputs = record.outputs({})
     if not isinstance(outputs, int) or outputs < 1:
         yield f"outputs(options) is {outputs!r}, not a number of at least 1"
+    yield from _levels(record, made)
+
+
+def _levels(record: Loss, module: Any) -> Iterator[str]:
+    levels = record.levels({})
+    if not isinstance(levels, tuple) or not all(isinstance(level, float) and 0 < level < 1 for level in levels):
+        yield f"levels(options) is {levels!r}, not a tuple of floats between 0 and 1"
+    elif list(levels) != sorted(set(levels)):
+        yield f"levels(options) is {levels!r}, which does not rise"
+    elif levels and record.kinds != ("regression",):
+        yield "levels(options) is for regression alone"
+    elif levels and not callable(getattr(module, "quantiles", None)):
+        yield "levels(options) names quantiles, and its module has no quantiles(raw)"
 
 
 def _trials(record: Loss) -> Iterator[_Trial]:
@@ -63,7 +77,8 @@ def _trials(record: Loss) -> Iterator[_Trial]:
     weight = 1.0 + torch.rand(ROWS, generator=random)
     for kind in record.kinds:
         for pos_weight in (None, weight) if kind == "binary" else (None,):
-            yield _Trial(kind, module, raw, _target(kind, torch.randn(ROWS, generator=random)), pos_weight)
+            target = _target(kind, torch.randn(ROWS, generator=random))
+            yield _Trial(kind, module, raw, target, pos_weight, record.levels({}))
 
 
 def _target(kind: Kind, values: Tensor) -> Tensor:
@@ -73,7 +88,7 @@ def _target(kind: Kind, values: Tensor) -> Tensor:
 def _check(record: Loss, trial: _Trial) -> list[Finding]:
     name = f"loss {record.name}"
     basic = {"shape": lambda: _shape(trial), "pure": lambda: _pure(trial)}
-    numbers = {"finite": lambda: _finite(trial), "rows": lambda: _rows(trial)}
+    numbers = {"finite": lambda: _finite(trial), "rows": lambda: _rows(trial), "quantiles": lambda: _quantiles(trial)}
     meaning = {"descent": lambda: _descent(trial), "pos_weight": lambda: _pos_weight(trial)}
     return run_checks(name, basic, {}) or run_checks(name, numbers, meaning)
 
@@ -109,6 +124,24 @@ def _rows(trial: _Trial) -> Iterator[str]:
     half = slice(ROWS // 2)
     if not torch.allclose(trial.forward(half), trial.forward(slice(None))[half], rtol=1e-5, atol=1e-6):
         yield "the loss of a row changes with the other rows of the batch"
+
+
+def _quantiles(trial: _Trial) -> Iterator[str]:
+    """One column per level, which never falls from one level to the next, whatever the outputs are."""
+    import torch
+
+    if not trial.levels:
+        return
+    extremes = LARGE * trial.raw.sign()
+    for raw in (trial.raw, extremes, -extremes, 0.0 * trial.raw, trial.raw[:1], trial.raw[:0]):
+        found, wanted = trial.module.quantiles(raw.clone()), (raw.shape[0], len(trial.levels))
+        if tuple(found.shape) != wanted:
+            yield f"quantiles gives shape {tuple(found.shape)}, not {wanted}"
+            return
+        if not torch.isfinite(found).all():
+            yield f"quantiles are not finite for outputs of up to {LARGE:g}"
+        elif (found.diff(dim=1) < 0).any():
+            yield "quantiles cross"
 
 
 def _pure(trial: _Trial) -> Iterator[str]:

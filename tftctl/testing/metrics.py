@@ -16,7 +16,10 @@ from tftctl.testing.bars import START_MS, Array
 from tftctl.testing.report import Finding, malformed, run_checks
 
 SYMBOLS, INSTANTS = 8, 60
+BAR_MS = 3_600_000
+LEVELS = (0.1, 0.5, 0.9)
 SLACK = 1e-9
+NEAR = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,11 @@ def check(record: Metric) -> list[Finding]:
 
 
 def forecasts(kind: Kind) -> dict[str, MetricInput]:
-    """Perfect, noisy, worthless and constant forecasts of 8 symbols at 60 instants; noisy ones have skill."""
+    """Perfect, noisy, worthless and constant forecasts of 8 symbols at 60 instants; noisy ones have skill.
+
+    A regression head forecasts quantiles beside its point: the perfect one the truth itself at every level, the
+    constant one the quantiles of all truths, the others a band around their point.
+    """
     rng = np.random.default_rng(11)
     size = SYMBOLS * INSTANTS
     truth = rng.standard_normal(size)
@@ -50,14 +57,23 @@ def forecasts(kind: Kind) -> dict[str, MetricInput]:
         noisy, worthless = 0.6 * truth + 0.5 * noise, 0.1 * noise
     constant = np.full(size, np.round(truth.mean() * 64) / 64)  # a binary fraction: its deviation is exactly 0
     made = {"perfect": truth, "noisy": noisy, "worthless": worthless, "constant": constant}
-    return {name: _scored(kind, prediction, truth) for name, prediction in made.items()}
+    scored = {name: _scored(kind, prediction, truth) for name, prediction in made.items()}
+    return scored if kind == "binary" else {name: _with_quantiles(name, entry) for name, entry in scored.items()}
 
 
 def _scored(kind: Kind, prediction: Array, truth: Array) -> MetricInput:
     unit = 1.0 if kind == "binary" else 0.02
-    instants = np.repeat(START_MS + 3_600_000 * np.arange(INSTANTS), SYMBOLS)
+    instants = np.repeat(START_MS + BAR_MS * np.arange(INSTANTS), SYMBOLS)
     symbols = np.tile([f"S{number}" for number in range(SYMBOLS)], INSTANTS)
-    return MetricInput(prediction, truth, prediction * unit, truth * unit, 0.5, instants, symbols)
+    return MetricInput(
+        prediction, truth, prediction * unit, truth * unit, 0.5, instants, symbols, label_end=instants + BAR_MS
+    )
+
+
+def _with_quantiles(name: str, scored: MetricInput) -> MetricInput:
+    band = {"perfect": np.zeros(3), "constant": np.quantile(scored.truth, LEVELS) - scored.prediction[0]}
+    around = band.get(name, np.array([-0.4, 0.0, 0.4]))
+    return replace(scored, levels=LEVELS, quantiles=scored.prediction[:, None] + around)
 
 
 def _check(record: Metric, kind: Kind) -> list[Finding]:
@@ -94,6 +110,9 @@ def _is_number(value: Any) -> bool:
 
 def _best(trial: _Trial) -> Iterator[str]:
     record = trial.record
+    if record.direction == "nominal":
+        yield from _nominal(trial)
+        return
     end = record.upper if record.direction == "higher" else record.lower
     values = {name: trial.score(scored) for name, scored in trial.forecasts.items()}
     perfect = values.pop("perfect")
@@ -105,6 +124,16 @@ def _best(trial: _Trial) -> Iterator[str]:
             yield f"the {name} forecast scores {value:.6g}, better than the perfect one, {perfect:.6g}"
 
 
+def _nominal(trial: _Trial) -> Iterator[str]:
+    """The quantiles of all truths hold what their levels promise, and a band that is too narrow holds less."""
+    promised = LEVELS[-1] - LEVELS[0]
+    found = {name: trial.score(trial.forecasts[name]) for name in ("constant", "worthless")}
+    if not abs(found["constant"] - promised) <= NEAR:
+        yield f"the quantiles of all truths score {found['constant']:.6g}, not {promised:g}"
+    elif not abs(found["worthless"] - promised) > NEAR:
+        yield f"a band that is too narrow scores {found['worthless']:.6g}, as near to {promised:g}"
+
+
 def _order(trial: _Trial) -> Iterator[str]:
     scored = trial.forecasts["noisy"]
     order = np.random.default_rng(7).permutation(scored.truth.size)
@@ -114,8 +143,9 @@ def _order(trial: _Trial) -> Iterator[str]:
 
 
 def _rows(scored: MetricInput, order: Any) -> MetricInput:
-    names = ("prediction", "truth", "prediction_raw", "truth_raw", "available_at", "symbol")
-    return replace(scored, **{name: getattr(scored, name)[order] for name in names})
+    names = ("prediction", "truth", "prediction_raw", "truth_raw", "available_at", "symbol", "label_end")
+    changed = {name: getattr(scored, name)[order] for name in names}
+    return replace(scored, **changed, quantiles=None if scored.quantiles is None else scored.quantiles[order])
 
 
 def _one_class(trial: _Trial) -> Iterator[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.errors import ConfigError, choices
+from tftctl.core.errors import ConfigError, PluginError, choices
+from tftctl.core.records import Loss
 from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry, resolve
 
@@ -33,13 +36,17 @@ def _target_spec(name: str, entry: Mapping[str, Any], config: ModelConfig, regis
     if entry["kind"] not in loss.kinds:
         fitting = [n for n in registry.names("loss") if entry["kind"] in registry.loss(n).kinds]
         raise ConfigError(f"{name} is {entry['kind']}, the loss {loss.name!r} is not", choices("", fitting, "losses"))
+    with _explained(name, loss, options):
+        outputs, levels = loss.outputs(options), loss.levels(options) if entry["kind"] == "regression" else ()
     return TargetSpec(
         name=name,
         kind=entry["kind"],
         unit=entry["unit"],
         loss=loss.name,
         loss_options=options,
-        outputs=loss.outputs(options),
+        outputs=outputs,
+        levels=list(levels),
+        likelihood=loss.likelihood,
     )
 
 
@@ -52,11 +59,28 @@ def default_loss(kind: str, tail: str) -> str:
 
 def make_loss(target: TargetSpec, registry: Registry) -> nn.Module:
     """The module of a target's loss. Raises ConfigError for options that it does not take."""
-    make = resolve(registry.loss(target.loss).factory)
+    module = build_loss(target.name, registry.loss(target.loss), target.loss_options)
+    if target.levels and not callable(getattr(module, "quantiles", None)):
+        raise PluginError(
+            f"losses.{target.name}: {target.loss} names quantile levels, and its module has no quantiles(raw)",
+            f"see: tftctl plugins check {target.loss}",
+        )
+    return module
+
+
+def build_loss(target: str, loss: Loss, options: Mapping[str, Any]) -> nn.Module:
+    """The module of a loss with options. Raises ConfigError, which names the target, where they do not fit."""
+    make = resolve(loss.factory)
+    with _explained(target, loss, options):
+        return make(**options)
+
+
+@contextmanager
+def _explained(target: str, loss: Loss, options: Mapping[str, Any]) -> Iterator[None]:
     try:
-        return make(**target.loss_options)
+        yield
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"losses.{target.name}: {target.loss} cannot be made with {target.loss_options}: {error}",
-            f"see: tftctl plugins show {target.loss}",
+            f"losses.{target}: {loss.name} cannot be made with {dict(options)}: {error}",
+            f"its options: {', '.join(inspect.signature(resolve(loss.factory)).parameters) or 'none'}",
         ) from None
