@@ -23,6 +23,7 @@ Values = npt.NDArray[np.float64]
 _PER_ROW = (
     "symbol", "period", "timestamp", "available_at", "label_end", "prediction", "truth", "prediction_raw", "truth_raw",
 )  # fmt: skip
+_QUANTILES = ("quantiles", "quantiles_raw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class Comparison:
         rows = self.common
         network = pick_rows(self.network, rows)
         centre, scale = self.centre[rows], self.scale[rows]
+        plain = replace(network, levels=(), quantiles=None, quantiles_raw=None)
         others = {
-            name: replace(network, prediction_raw=raw[rows], prediction=(raw[rows] - centre) / scale)
+            name: replace(plain, prediction_raw=raw[rows], prediction=(raw[rows] - centre) / scale)
             for name, raw in self.baselines.items()
         }
         return {NETWORK: network, **others}
@@ -89,19 +91,21 @@ def panel_rows(panel: Panel, forecasts: Forecasts) -> npt.NDArray[np.int64]:
 
 def pick_rows(forecasts: Forecasts, rows: npt.NDArray[np.bool_]) -> Forecasts:
     """Some rows of a target's forecasts."""
-    return replace(forecasts, **{name: getattr(forecasts, name)[rows] for name in _PER_ROW})
+    names = [*_PER_ROW, *(_QUANTILES if forecasts.levels else ())]
+    return replace(forecasts, **{name: getattr(forecasts, name)[rows] for name in names})
 
 
 def average(runs: Sequence[Sequence[Forecasts]]) -> list[Forecasts]:
-    """The mean forecast of several checkpoints, target by target: of values, or of probabilities."""
-    return [
-        replace(
-            same[0],
-            prediction=np.mean([entry.prediction for entry in same], axis=0),
-            prediction_raw=np.mean([entry.prediction_raw for entry in same], axis=0),
-        )
-        for same in zip(*runs, strict=True)
-    ]
+    """The mean forecast of several checkpoints, target by target: of values, of probabilities, of quantiles.
+
+    Quantiles are averaged level by level, so that they still do not cross (Vincent 1912).
+    """
+    return [_average(same) for same in zip(*runs, strict=True)]
+
+
+def _average(same: Sequence[Forecasts]) -> Forecasts:
+    names = ["prediction", "prediction_raw", *(_QUANTILES if same[0].levels else ())]
+    return replace(same[0], **{name: np.mean([getattr(entry, name) for entry in same], axis=0) for name in names})
 
 
 def score_models(comparisons: Sequence[Comparison], registry: Registry) -> list[dict[str, Any]]:

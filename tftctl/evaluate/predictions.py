@@ -19,9 +19,16 @@ def prediction_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
 
     symbol, period, timestamp, available_at, label_end (ms UTC), target, prediction and truth in the target's unit
     (a probability and 0 or 1 where it is binary), and the baselines beside them, null where one has no forecast.
+    Then one column per quantile level of any target, q10 or q97_5, null where the target's head has none.
     """
-    frames = [_target_frame(comparison) for comparison in comparisons]
+    levels = sorted({level for comparison in comparisons for level in comparison.network.levels})
+    frames = [_target_frame(comparison, levels) for comparison in comparisons]
     return pl.concat(frames).sort("target", "period", "symbol", "timestamp")
+
+
+def quantile_column(level: float) -> str:
+    """The level in percent: 0.1 -> q10, 0.975 -> q97_5."""
+    return f"q{100 * level:.10g}".replace(".", "_")
 
 
 def write_predictions(folder: Path, frame: pl.DataFrame, document: Mapping[str, Any]) -> None:
@@ -42,8 +49,11 @@ def write_predictions(folder: Path, frame: pl.DataFrame, document: Mapping[str, 
 _NAMES = ("predictions.parquet", "predictions.csv", "evaluation.json")
 
 
-def _target_frame(comparison: Comparison) -> pl.DataFrame:
+def _target_frame(comparison: Comparison, levels: Sequence[float]) -> pl.DataFrame:
     network = comparison.network
+    absent = np.full(network.timestamp.size, np.nan)
+    made = () if network.quantiles_raw is None else network.quantiles_raw.T
+    quantiles = dict(zip(network.levels, made, strict=True))
     return pl.DataFrame(
         {
             "symbol": network.symbol.astype(object),
@@ -55,6 +65,7 @@ def _target_frame(comparison: Comparison) -> pl.DataFrame:
             "prediction": network.prediction_raw,
             "truth": network.truth_raw,
             **{name: np.asarray(values) for name, values in comparison.baselines.items()},
+            **{quantile_column(level): quantiles.get(level, absent) for level in levels},
         },
         schema_overrides={"symbol": pl.String, "period": pl.String, "target": pl.String},
         nan_to_null=True,

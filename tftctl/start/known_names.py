@@ -126,9 +126,28 @@ def _model(place: str, config: ModelConfig, registry: Registry, targets: Kinds) 
         if loss in registry.names("loss"):
             serving = {known: registry.loss(known).kinds for known in registry.names("loss")}
             yield from _serves(place, f"losses.{name}", name, loss, serving, targets)
+            yield from _options(place, name, choice, registry)
     logged = {*LOSS_KEYS, COMPOSITE_KEY, *(f"val_{name}_loss" for name in config.targets)}
     if config.monitor not in logged:
         yield from _metric_key(place, "monitor", config.monitor, registry, targets)
+        metric = _metric_of(config.monitor, registry)
+        if metric is not None and registry.metric(metric).direction == "nominal":
+            yield Problem(
+                place, "monitor", f"{metric} has no better end", f"monitor {COMPOSITE_KEY}, and give {metric} a weight"
+            )
+
+
+def _options(place: str, target: str, choice: str | Mapping[str, Any], registry: Registry) -> Iterator[Problem]:
+    """Whether a loss can be made with its options; PyTorch is loaded only where there are some."""
+    if isinstance(choice, str) or len(choice) < 2:
+        return
+    from tftctl.train.losses import build_loss
+
+    key, options = f"losses.{target}", {name: value for name, value in choice.items() if name != "name"}
+    try:
+        build_loss(target, registry.loss(str(choice["name"])), options)
+    except TftctlError as error:
+        yield Problem(place, key, error.message.removeprefix(f"{key}: "), error.hint)
 
 
 def _score(place: str, key: str, weight: float, registry: Registry, targets: Kinds) -> Iterator[Problem]:
@@ -186,6 +205,11 @@ def _serves(
 
 
 def _sign(place: str, key: str, weight: float, direction: str) -> Iterator[Problem]:
-    if (weight > 0) != (direction == "higher"):
-        sign = "above 0: higher is better" if direction == "higher" else "below 0: lower is better"
-        yield Problem(place, key, f"{weight:g}", f"its weight must be {sign}")
+    if (weight > 0) != (direction != "lower"):
+        better = "nearer to what the levels promise" if direction == "nominal" else direction
+        yield Problem(
+            place,
+            key,
+            f"{weight:g}",
+            f"its weight must be {'below' if direction == 'lower' else 'above'} 0: {better} is better",
+        )

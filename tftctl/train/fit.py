@@ -89,8 +89,9 @@ def train(
         prepared, allowlist = _prepare(workspace, snapshot, registry, config, weights, say)
         spec = prepared.spec
         kinds = {target.name: target.kind for target in spec.targets}
-        check_monitor(config, kinds, spec.periods, registry)
-        score = _scorer(prepared, CompositeScore(composite, kinds, spec.periods, registry), registry, say)
+        levels = {target.name: target.levels for target in spec.targets}
+        check_monitor(config, kinds, spec.periods, registry, levels)
+        score = _scorer(prepared, CompositeScore(composite, kinds, spec.periods, registry, levels), registry, say)
         loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry)
         batches = _batches(config, prepared)
         plan = plan_steps(len(batches), config)

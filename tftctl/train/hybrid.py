@@ -57,14 +57,20 @@ class HybridLoss(nn.Module):
         return torch.stack(sums), torch.stack(counts)
 
     def forecasts(self, raw: Sequence[Tensor], period: Tensor) -> Tensor:
-        """Standardised value, or probability with the positive weight taken out again: (B, T)."""
-        columns = []
+        """Points (B, T), standardised values or probabilities with the positive weight taken out again.
+
+        Behind them, in the order of the targets, the standardised quantiles of heads that have some: (B, T + sum of Q).
+        """
+        points, quantiles = [], []
         for place, target in enumerate(self.targets):
-            point = self.heads[place].point(raw[place].float())  # type: ignore[operator]
+            head, outputs = self.heads[place], raw[place].float()
+            point = head.point(outputs)  # type: ignore[operator]
             if target.kind == "binary":
                 point = torch.sigmoid(point - self.pos_weight[place][period].log())  # type: ignore[index]
-            columns.append(point)
-        return torch.stack(columns, dim=1)
+            points.append(point)
+            if target.levels:
+                quantiles.append(head.quantiles(outputs))  # type: ignore[operator]
+        return torch.cat([torch.stack(points, dim=1), *quantiles], dim=1)
 
 
 def positive_weight(target: TargetSpec, period: str) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tftctl.core.errors import PluginError
 from tftctl.core.progress import Report, silent
 from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.loaders import ordered_loader
+from tftctl.data.spec import TargetSpec
 from tftctl.data.splits import Split
 from tftctl.model.network import ForecastNetwork
 from tftctl.plugins import Registry
@@ -44,12 +48,16 @@ def predict_split(
 def forecasts_of(
     prepared: Prepared, origins: npt.NDArray[np.int64], values: npt.NDArray[np.floating]
 ) -> list[Forecasts]:
-    """Forecasts (B, T) of some origins beside their truth, per target, rows without a label left out."""
+    """Forecasts of some origins beside their truth, per target, rows without a label left out.
+
+    `values` as `HybridLoss.forecasts` gives them: points (B, T), behind them the quantiles of heads that have some.
+    """
     panel, spec = prepared.panel, prepared.spec
     group = panel.group[origins]
-    symbol = np.array([entry.symbol for entry in panel.groups])[group]
-    period = np.array([entry.period for entry in panel.groups])[group]
+    names = np.array([(entry.symbol, entry.period) for entry in panel.groups])[group]
     stats = {(entry.symbol, entry.period): entry for entry in spec.groups}
+    places = quantile_columns(spec.targets)
+    _require_width(spec.targets, values)
     made = []
     for place, target in enumerate(spec.targets):
         centre = np.array([stats[entry.symbol, entry.period].centre[place] for entry in panel.groups])[group]
@@ -57,12 +65,13 @@ def forecasts_of(
         raw_truth = panel.labels[origins, place].astype(np.float64)
         rows = np.isfinite(raw_truth)
         prediction = values[:, place].astype(np.float64)
+        quantiles = values[:, places[place]].astype(np.float64) if target.levels else None
         made.append(
             Forecasts(
                 target=target.name,
                 kind=target.kind,
-                symbol=symbol[rows],
-                period=period[rows],
+                symbol=names[rows, 0],
+                period=names[rows, 1],
                 timestamp=panel.timestamp[origins][rows],
                 available_at=panel.available_at[origins][rows],
                 label_end=panel.label_end[origins, place][rows],
@@ -71,9 +80,29 @@ def forecasts_of(
                 prediction_raw=(prediction * scale + centre)[rows],
                 truth_raw=raw_truth[rows],
                 threshold=target.base_rate,
+                levels=tuple(target.levels),
+                quantiles=None if quantiles is None else quantiles[rows],
+                quantiles_raw=None if quantiles is None else (quantiles * scale[:, None] + centre[:, None])[rows],
             )
         )
     return made
+
+
+def quantile_columns(targets: Sequence[TargetSpec]) -> list[slice]:
+    """Where the quantiles of each target stand in a row of forecasts: behind all points, in the targets' order."""
+    stops = len(targets) + np.cumsum([len(target.levels) for target in targets])
+    return [slice(int(stop) - len(target.levels), int(stop)) for target, stop in zip(targets, stops, strict=True)]
+
+
+def _require_width(targets: Sequence[TargetSpec], values: npt.NDArray[np.floating]) -> None:
+    """A guest's quantiles(raw) of another width would push the next target's into wrong columns."""
+    width = quantile_columns(targets)[-1].stop
+    if values.shape[1] != width:
+        named = ", ".join(sorted({target.loss for target in targets if target.levels})) or "no loss has any"
+        raise PluginError(
+            f"heads give {values.shape[1]} columns of forecasts, their levels say {width}",
+            f"quantiles(raw) must have one column per level; losses with levels: {named}",
+        )
 
 
 def _run(
@@ -84,12 +113,13 @@ def _run(
     network.eval().to(device)
     loss.to(device)
     found: list[torch.Tensor] = []
+    width = quantile_columns(prepared.spec.targets)[-1].stop
     with torch.inference_mode():
         for batch in ordered_loader(prepared.source, torch.from_numpy(origins), size):
             placed = {name: value.to(device) for name, value in batch.items()}
             found.append(loss.forecasts(network(placed), placed["period"]).cpu())
             report("forecasts", min(len(found) * size, origins.size), origins.size)
-    return torch.cat(found).numpy() if found else np.empty((0, len(prepared.spec.targets)), np.float32)
+    return torch.cat(found).numpy() if found else np.empty((0, width), np.float32)
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -16,7 +16,8 @@ from tftctl.plugins import Registry, resolve
 class Forecasts:
     """Forecasts of one target: arrays (N,), rows with a label only.
 
-    prediction and truth are standardised or probability and 0/1; *_raw are in the target's unit.
+    prediction and truth are standardised or probability and 0/1; *_raw are in the target's unit. quantiles (N, Q) are
+    those at `levels`, None where the head forecasts none.
     """
 
     target: str
@@ -31,18 +32,24 @@ class Forecasts:
     prediction_raw: npt.NDArray[np.float64]
     truth_raw: npt.NDArray[np.float64]
     threshold: Mapping[str, float]
+    levels: tuple[float, ...] = ()
+    quantiles: npt.NDArray[np.float64] | None = None
+    quantiles_raw: npt.NDArray[np.float64] | None = None
 
     def at(self, period: str) -> MetricInput:
         """The rows of one period, as metrics see them."""
         rows = self.period == period
         return MetricInput(
-            self.prediction[rows],
-            self.truth[rows],
-            self.prediction_raw[rows],
-            self.truth_raw[rows],
-            self.threshold.get(period, 0.5),
-            self.available_at[rows],
-            self.symbol[rows],
+            prediction=self.prediction[rows],
+            truth=self.truth[rows],
+            prediction_raw=self.prediction_raw[rows],
+            truth_raw=self.truth_raw[rows],
+            threshold=self.threshold.get(period, 0.5),
+            available_at=self.available_at[rows],
+            symbol=self.symbol[rows],
+            label_end=self.label_end[rows],
+            levels=self.levels,
+            quantiles=None if self.quantiles is None else self.quantiles[rows],
         )
 
 
@@ -52,7 +59,7 @@ def metric_key(target: str, metric: str, period: str) -> str:
 
 
 def score_all(forecasts: Iterable[Forecasts], registry: Registry) -> dict[tuple[str, str, str], float]:
-    """(target, period, metric) -> value for every metric that serves the target's kind; NaN where undefined."""
+    """(target, period, metric) -> value for every metric that serves the target's head; NaN where undefined."""
     metrics = [registry.metric(name) for name in registry.names("metric")]
     made = [(metric, resolve(metric.factory)()) for metric in metrics]
     return {
@@ -60,12 +67,13 @@ def score_all(forecasts: Iterable[Forecasts], registry: Registry) -> dict[tuple[
         for entry in forecasts
         for period in np.unique(entry.period)
         for metric, score in made
-        if entry.kind in metric.kinds
+        if entry.kind in metric.kinds and (entry.levels or not metric.needs_levels)
     }
 
 
 def score_one(metric: Metric, score: object, scored: MetricInput) -> float:
     """One metric of one (target, period); predictions that are not finite score as no skill (M5)."""
-    if scored.truth.size and not np.isfinite(scored.prediction).all():
+    made = scored.quantiles if metric.needs_levels and scored.quantiles is not None else scored.prediction
+    if scored.truth.size and not np.isfinite(made).all():
         return metric.no_skill
     return float(score(scored))  # type: ignore[operator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,10 @@ from tftctl.train.scores import Forecasts, metric_key, score_all, score_one
 
 SEEDS = range(4)
 BINARY = ("accuracy", "precision", "recall", "f1", "mcc", "roc_auc", "ap", "brier", "ece")
-REGRESSION = ("rmse", "mae", "rmse_raw", "mae_raw", "r2", "spearman", "rank_ic")
+REGRESSION = ("rmse", "mae", "rmse_raw", "mae_raw", "r2", "spearman", "rank_ic", "icir")
+QUANTILES = ("pinball", "coverage")
+LEVELS = (0.05, 0.25, 0.5, 0.9)
+HORIZON = 3  # instants that a label of `values` covers
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def scored(prediction: Any, truth: Any, *, threshold: float = 0.5, times: Any = 
     times = np.arange(size) if times is None else np.asarray(times)
     symbols = np.array([f"S{number % 50}" for number in range(size)])
     raw = prediction * unit + 3, truth * unit + 3
-    return MetricInput(prediction, truth, *raw, threshold, times, symbols)
+    return MetricInput(prediction, truth, *raw, threshold, times, symbols, label_end=times + HORIZON)
 
 
 def chances(seed: int, size: int = 700) -> MetricInput:
@@ -50,6 +54,15 @@ def values(seed: int, size: int = 700) -> MetricInput:
     return scored(
         np.round(0.3 * truth + rng.standard_normal(size), 1), truth, times=rng.integers(0, 70, size), unit=0.02
     )
+
+
+def ranges(seed: int, size: int = 700) -> MetricInput:
+    """Quantiles at four levels that are too narrow, some of which a truth meets exactly."""
+    given = values(seed, size)
+    steps = np.random.default_rng(seed + 50).exponential(0.4, (size, len(LEVELS)))
+    quantiles = given.prediction[:, None] - 1.0 + steps.cumsum(axis=1)
+    quantiles[::9, 0], quantiles[4::9, -1] = given.truth[::9], given.truth[4::9]
+    return replace(given, levels=LEVELS, quantiles=np.sort(quantiles, axis=1))
 
 
 def score(registry: Registry, name: str, given: MetricInput) -> float:
@@ -85,6 +98,26 @@ def naive_rank_ic(given: MetricInput) -> float:
     return float(np.mean(found))
 
 
+def naive_icir(given: MetricInput) -> float:
+    """Walk through the instants; one that lies before the end of the last counted one's labels is stepped over."""
+    found: list[float] = []
+    free = -math.inf
+    for instant in sorted(set(given.available_at.tolist())):
+        rows = given.available_at == instant
+        truth, prediction = given.truth_raw[rows], given.prediction_raw[rows]
+        if instant < free or rows.sum() < 5 or np.ptp(truth) == 0:
+            continue
+        found.append(stats.spearmanr(prediction, truth).statistic if np.ptp(prediction) else 0.0)
+        free = max(given.label_end[rows])
+    return float(np.mean(found) / np.std(found, ddof=1))
+
+
+def naive_coverage(given: MetricInput) -> float:
+    """Count the truths from the first to the last quantile."""
+    inside = [low <= y <= high for y, (low, *_, high) in zip(given.truth, given.quantiles, strict=True)]
+    return sum(inside) / len(inside)
+
+
 def decided(given: MetricInput) -> np.ndarray:
     """1 where the probability reaches the threshold."""
     return (given.prediction >= given.threshold).astype(int)
@@ -110,12 +143,17 @@ REFERENCES: dict[str, Callable[[MetricInput], float]] = {
     "r2": lambda s: sk.r2_score(s.truth, s.prediction),
     "spearman": lambda s: stats.spearmanr(s.prediction, s.truth).statistic,
     "rank_ic": naive_rank_ic,
+    "icir": naive_icir,
+    "pinball": lambda s: float(
+        np.mean([sk.mean_pinball_loss(s.truth, s.quantiles[:, k], alpha=s.levels[k]) for k in range(len(s.levels))])
+    ),
+    "coverage": naive_coverage,
 }
 
 
 def test_every_built_in_metric_has_a_reference_here(registry: Registry) -> None:
     """M4: nothing is untested."""
-    assert set(registry.names("metric")) >= set(REFERENCES) == {*BINARY, *REGRESSION}
+    assert set(registry.names("metric")) >= set(REFERENCES) == {*BINARY, *REGRESSION, *QUANTILES}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -132,6 +170,83 @@ def test_regression_metrics_equal_their_reference(registry: Registry, name: str,
     """M4: standardised values, `_raw` in the target's unit."""
     given = values(seed)
     assert score(registry, name, given) == pytest.approx(REFERENCES[name](given), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", QUANTILES)
+def test_metrics_of_quantiles_equal_their_reference(registry: Registry, name: str, seed: int) -> None:
+    """M4: of standardised quantiles; a truth on the outermost quantile is covered."""
+    given = ranges(seed)
+    assert score(registry, name, given) == pytest.approx(REFERENCES[name](given), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", QUANTILES)
+def test_metrics_of_quantiles_are_undefined_without_any(registry: Registry, name: str) -> None:
+    """M4: no levels; and one level alone covers nothing."""
+    assert math.isnan(score(registry, name, values(0)))
+    alone = replace(values(0), levels=(0.5,), quantiles=values(0).prediction[:, None])
+    assert math.isnan(score(registry, "coverage", alone))
+    assert score(registry, "pinball", alone) == pytest.approx(score(registry, "mae", values(0)) / 2)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("name", QUANTILES)
+def test_a_quantile_that_is_not_finite_scores_as_no_skill(registry: Registry, name: str, bad: float) -> None:
+    """M5: the point may be finite while a quantile is not."""
+    given = ranges(0)
+    given.quantiles[7, 1] = bad
+    assert score(registry, name, given) == registry.metric(name).no_skill
+    assert score(registry, "mae", given) == score(registry, "mae", values(0))
+
+
+def test_the_no_skill_pinball_is_that_of_a_median_alone(registry: Registry) -> None:
+    """M5: no worse than a constant median of a standard normal target, whose pinball loss is the density at 0."""
+    assert registry.metric("pinball").no_skill == pytest.approx(stats.norm.pdf(0), rel=0.01)
+
+
+def test_icir_counts_no_label_twice(registry: Registry) -> None:
+    """M4: non-overlapping instants: of labels over three instants every third one counts, the first included."""
+    rng = np.random.default_rng(5)
+    times = np.repeat(np.arange(40), 6)
+    truth = rng.standard_normal(240)
+    prediction = 0.4 * truth + rng.standard_normal(240)
+    given = scored(prediction, truth, times=times)
+    spoilt = np.where(times % HORIZON == 0, prediction, -9 * truth)
+    assert score(registry, "icir", scored(spoilt, truth, times=times)) == score(registry, "icir", given)
+    thinned = times % HORIZON == 0
+    kept = [stats.spearmanr(prediction[times == t], truth[times == t]).statistic for t in np.unique(times[thinned])]
+    assert score(registry, "icir", given) == pytest.approx(np.mean(kept) / np.std(kept, ddof=1))
+
+
+def test_icir_follows_the_latest_label_of_an_instant(registry: Registry) -> None:
+    """M4: one symbol whose label ends later holds up the next instant."""
+    rng = np.random.default_rng(6)
+    times = np.repeat(np.arange(60), 5)
+    truth, noise = rng.standard_normal((2, 300))
+    given = replace(scored(truth + noise, truth, times=times), label_end=times + 1)
+    late = replace(given, label_end=np.where(np.arange(300) % 5 == 3, times + 7, times + 1))
+    assert score(registry, "icir", late) == pytest.approx(naive_icir(late), rel=1e-12)
+    assert score(registry, "icir", late) != score(registry, "icir", given)
+
+
+def test_icir_needs_three_instants_and_when_labels_end(registry: Registry) -> None:
+    """M4: a deviation of two is no deviation; without label_end nobody knows what overlaps."""
+    rng = np.random.default_rng(7)
+    times = np.repeat([0, 3, 6], 5)
+    truth, noise = rng.standard_normal((2, 15))
+    given = scored(truth + noise, truth, times=times)
+    assert math.isfinite(score(registry, "icir", given))
+    assert math.isnan(score(registry, "icir", scored(truth + noise, truth, times=np.repeat([0, 2, 6], 5))))
+    assert math.isnan(score(registry, "icir", replace(given, label_end=None)))
+
+
+def test_icir_of_forecasts_that_are_always_right_or_never_say_anything(registry: Registry) -> None:
+    """M5: without any deviation the ratio has its limit; no skill is 0."""
+    truth = np.tile(np.arange(6.0), 4)
+    times = np.repeat(HORIZON * np.arange(4), 6)
+    assert score(registry, "icir", scored(truth, truth, times=times)) == math.inf
+    assert score(registry, "icir", scored(-truth, truth, times=times)) == -math.inf
+    assert score(registry, "icir", scored(0 * truth, truth, times=times)) == 0
 
 
 def test_raw_errors_are_in_the_targets_unit(registry: Registry) -> None:
@@ -192,17 +307,18 @@ def test_an_absent_class_leaves_a_metric_undefined(registry: Registry, name: str
         assert math.isnan(score(registry, name, scored([0.2, 0.7, 0.9], [1, 1, 1])))
 
 
-@pytest.mark.parametrize("name", ["r2", "spearman", "rank_ic"])
+@pytest.mark.parametrize("name", ["r2", "spearman", "rank_ic", "icir"])
 def test_a_constant_truth_leaves_a_correlation_undefined(registry: Registry, name: str) -> None:
     """M5: undefined because of the data."""
-    given = scored(np.arange(12.0), np.full(12, 0.1), times=np.zeros(12))
+    given = scored(np.arange(24.0), np.full(24, 0.1), times=np.repeat([0, 3, 6, 9], 6))
     assert math.isnan(score(registry, name, given))
 
 
-@pytest.mark.parametrize("name", [*BINARY, *REGRESSION])
+@pytest.mark.parametrize("name", [*BINARY, *REGRESSION, *QUANTILES])
 def test_no_rows_leave_everything_undefined(registry: Registry, name: str) -> None:
     """M5: no data."""
-    assert math.isnan(score(registry, name, scored([], [])))
+    empty = replace(scored([], []), levels=LEVELS, quantiles=np.empty((0, 4)))
+    assert math.isnan(score(registry, name, empty))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +331,10 @@ def test_a_constant_probability_is_no_skill_and_defined(registry: Registry, name
     assert score(registry, name, given) == pytest.approx(want)
 
 
-@pytest.mark.parametrize(("name", "want"), [("spearman", 0), ("rank_ic", 0)])
+@pytest.mark.parametrize(("name", "want"), [("spearman", 0), ("rank_ic", 0), ("icir", 0)])
 def test_a_constant_forecast_is_no_skill_and_defined(registry: Registry, name: str, want: float) -> None:
     """M5: the same for correlations."""
-    given = scored(np.full(12, 0.3), np.arange(12.0), times=np.repeat([0, 1], 6))
+    given = scored(np.full(18, 0.3), np.arange(18.0), times=np.repeat([0, 3, 6], 6))
     assert score(registry, name, given) == want
 
 
@@ -238,7 +354,7 @@ def test_the_best_and_the_no_skill_value_lie_in_the_declared_range(registry: Reg
     given = chances(1) if name in BINARY else values(1)
     perfect = scored(given.truth, given.truth, threshold=0.37, times=given.available_at)
     best = metric.upper if metric.direction == "higher" else metric.lower
-    assert score(registry, name, perfect) == pytest.approx(best)
+    assert score(registry, name, perfect) == pytest.approx(math.inf if best is None else best)
     assert metric.lower <= metric.no_skill <= (metric.upper if metric.upper is not None else math.inf)
 
 
@@ -252,15 +368,21 @@ def test_scores_are_made_per_target_and_period_for_the_targets_kind(registry: Re
         return Forecasts(
             name, kind, given.symbol, period, np.arange(size), given.available_at, np.arange(size) + 1,
             given.prediction, given.truth, given.prediction_raw, given.truth_raw, {"1h": 0.3, "4h": 0.6},
+            given.levels, given.quantiles, given.quantiles,
         )  # fmt: skip
 
-    found = score_all([forecasts("target_b", "binary", given), forecasts("target_r", "regression", other)], registry)
+    third = ranges(1)
+    heads = [("target_b", "binary", given), ("target_r", "regression", other), ("target_q", "regression", third)]
+    found = score_all([forecasts(*head) for head in heads], registry)
     assert {(t, m) for t, _, m in found} == {
         *(("target_b", name) for name in BINARY),
         *(("target_r", name) for name in REGRESSION),
+        *(("target_q", name) for name in (*REGRESSION, *QUANTILES)),
     }
     for name, threshold in (("1h", 0.3), ("4h", 0.6)):
         rows = period == name
         assert found["target_b", name, "f1"] == sk.f1_score(given.truth[rows], given.prediction[rows] >= threshold)
+        covered = (third.quantiles[:, 0] <= third.truth) & (third.truth <= third.quantiles[:, -1])
+        assert found["target_q", name, "coverage"] == pytest.approx(covered[rows].mean())
         assert found["target_r", name, "mae"] == pytest.approx(abs(other.prediction - other.truth)[rows].mean())
     assert metric_key("target_r", "mae", "4h") == "val_target_r_mae@4h"

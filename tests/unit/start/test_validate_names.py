@@ -13,7 +13,7 @@ from tftctl.start.validate import validate_files
 
 # what the built-in metrics and losses serve, as SEMANTICS M4 lists them
 BINARY = {"f1", "accuracy", "precision", "recall", "roc_auc", "ap", "brier", "ece", "mcc"}
-REGRESSION = {"rmse", "mae", "rmse_raw", "mae_raw", "r2", "spearman", "rank_ic"}
+REGRESSION = {"rmse", "mae", "rmse_raw", "mae_raw", "r2", "spearman", "rank_ic", "icir", "pinball", "coverage"}
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_a_metric_that_there_is_not(made: Workspace) -> None:
         ("val_target_logreturn_f1@1h", "f1 is not for target_logreturn, which is regression"),
         ("val_target_logretrun_rmse@1h", "'target_logretrun' is no target of configs/features.yaml"),
         ("val_rmse", "'val_rmse' is no metric key"),
+        ("val_target_logreturn_coverage@1h", "coverage has no better end"),
     ],
 )
 def test_the_value_that_chooses_checkpoints(made: Workspace, monitor: str, words: str) -> None:
@@ -108,3 +109,38 @@ def test_losses(made: Workspace) -> None:
         "'target_logretrun' is no target of configs/features.yaml",
         "'msee' is no loss",
     ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "given", "allowed"),
+    [
+        ("{name: huber, delt: 1}", "unexpected keyword argument 'delt'", "its options: delta"),
+        ("{name: huber, delta: 0}", "delta is 0, not a number above 0", "its options: delta"),
+        ("{name: quantile, levels: [0.1, 0.9]}", "0.5 must be among them", "its options: levels"),
+        ("{name: student_t, levels: [0.9, 0.1]}", "they must rise", "its options: levels, min_scale"),
+    ],
+)
+def test_options_of_a_loss(made: Workspace, choice: str, given: str, allowed: str) -> None:
+    """Said before a training is started."""
+    text = f"targets: [target_logreturn]\nlosses: {{target_logreturn: {choice}}}\n"
+    ((where, found, hint),) = problems(made, "model_config", text)
+    assert (where, hint) == ("losses.target_logreturn", allowed)
+    assert found.endswith(given) or given in found
+
+
+def test_losses_that_fit(made: Workspace) -> None:
+    """By name, and with options."""
+    head = "targets: [target_logreturn, target_drawdown_prob]\n"
+    for regression, binary in (
+        ("huber", "focal"),
+        ("{name: quantile, levels: [0.05, 0.5, 0.95]}", "{name: focal, gamma: 1}"),
+    ):
+        text = f"losses: {{target_logreturn: {regression}, target_drawdown_prob: {binary}}}\n"
+        assert problems(made, "model_config", head + text) == []
+
+
+@pytest.mark.parametrize(("weight", "allowed"), [("0.5", []), ("-0.5", ["above 0: nearer to what the levels promise"])])
+def test_the_weight_of_a_nominal_metric_is_above_0(made: Workspace, weight: str, allowed: list[str]) -> None:
+    """M5: coverage is better the nearer it is to its nominal value."""
+    found = problems(made, "composite_score", f"val_target_logreturn_coverage@1h: {weight}\n")
+    assert [hint.removeprefix("its weight must be ").removesuffix(" is better") for _, _, hint in found] == allowed

@@ -161,14 +161,55 @@ def test_every_built_in_metric_is_normalised_into_0_to_1_the_better_the_higher(r
     """M5: for all metrics that there are, over their declared ranges and beyond."""
     for name in registry.names("metric"):
         metric = registry.metric(name)
-        upper = 50.0 if metric.upper is None else metric.upper
-        steps = [metric.lower + k * (upper - metric.lower) / 10 for k in range(11)]
+        if metric.direction == "nominal":
+            continue
+        lower, upper = max(metric.lower, -50.0), 50.0 if metric.upper is None else metric.upper
+        steps = [lower + k * (upper - lower) / 10 for k in range(11)]
         found = [normalised(value, metric) for value in steps]
         assert all(0 <= value <= 1 for value in found)
         assert sorted(found, reverse=metric.direction == "lower") == found
-        assert found[0 if metric.direction == "lower" else -1] == 1
-        assert 0 <= normalised(metric.lower - 3, metric) <= 1
+        assert found[0 if metric.direction == "lower" else -1] == (1 if math.isfinite(metric.lower) else 101 / 102)
+        assert 0 <= normalised(lower - 3, metric) <= 1
         assert 0 <= normalised(upper + 3, metric) <= 1
+
+
+def test_a_nominal_metric_is_best_at_what_its_levels_promise(registry: Registry) -> None:
+    """M5: coverage -> 1 - |x - nominal|, nominal = last level - first level of this target's head."""
+    levels = {"target_r": [0.05, 0.5, 0.95], "target_r_rmse": [0.25, 0.5, 0.75]}
+    weights = {"val_target_r_coverage@1h": 0.5, "val_target_r_rmse_coverage@4h": 1.5, "val_target_r_pinball@1h": -2.0}
+    score = CompositeScore(CompositeConfig(weights), TARGETS, PERIODS, registry, levels)
+    values = {
+        "val_target_r_coverage@1h": 0.8,
+        "val_target_r_rmse_coverage@4h": 0.9,
+        "val_target_r_pinball@1h": 0.25,
+    }
+    want = 0.5 * (1 - 0.1) + 1.5 * (1 - 0.4) + 2.0 / 1.25
+    assert score.score(values) == pytest.approx(want / 4)
+    assert score.score({**values, "val_target_r_coverage@1h": 1.0}) == pytest.approx(want / 4)  # as far above
+    with pytest.raises(ConfigError, match=r"coverage@1h: -0\.5") as caught:
+        CompositeScore(CompositeConfig({"val_target_r_coverage@1h": -0.5}), TARGETS, PERIODS, registry, levels)
+    assert caught.value.hint.endswith("has to be positive")
+
+
+@pytest.mark.parametrize(("metric", "weight"), [("coverage", 0.5), ("pinball", -0.5)])
+def test_quantile_metrics_of_a_target_without_quantiles_are_refused(
+    registry: Registry, metric: str, weight: float
+) -> None:
+    """M5: not removed as if the data were at fault: the configuration is; the hint has the losses that help."""
+    config = CompositeConfig({f"val_target_r_{metric}@1h": weight})
+    with pytest.raises(ConfigError, match="the loss of target_r forecasts no quantiles") as caught:
+        CompositeScore(config, TARGETS, PERIODS, registry, {"target_r_rmse": [0.5]})
+    assert {"gaussian", "quantile", "student_t"} <= set(caught.value.hint.rpartition(": ")[2].split(", "))
+    elsewhere = CompositeConfig({f"val_target_else_{metric}@1h": weight})  # not trained: left out like any other
+    assert CompositeScore(elsewhere, TARGETS, PERIODS, registry).removed == [f"val_target_else_{metric}@1h"]
+
+
+@pytest.mark.parametrize(
+    ("value", "want"), [(0, 0.5), (1, 0.75), (-1, 0.25), (3, 0.875), (math.inf, 1), (-math.inf, 0)]
+)
+def test_an_unbounded_score_is_squashed(registry: Registry, value: float, want: float) -> None:
+    """M5 names no rule for scores without bounds: (1 + x / (1 + |x|)) / 2, the companion of 1 / (1 + x)."""
+    assert normalised(value, registry.metric("icir")) == want
 
 
 def test_a_metric_of_a_range_of_its_own_is_mapped_onto_0_to_1() -> None:

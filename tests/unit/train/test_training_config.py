@@ -83,6 +83,18 @@ def test_a_monitored_value_that_is_not_logged_is_refused(key: str) -> None:
         check_monitor(ModelConfig(monitor=key), KINDS, PERIODS, load_registry())
 
 
+def test_a_metric_of_quantiles_as_the_monitored_value() -> None:
+    """M5: coverage has no better end to choose from; pinball has one where the head forecasts quantiles."""
+    levels = {"target_r": [0.1, 0.5, 0.9]}
+    with pytest.raises(ConfigError, match="neither at its highest nor at its lowest") as caught:
+        check_monitor(ModelConfig(monitor="val_target_r_coverage@1h"), KINDS, PERIODS, load_registry(), levels)
+    assert "val_composite_score" in caught.value.hint
+    config = ModelConfig(monitor="val_target_r_pinball@1h", monitor_mode="min")
+    check_monitor(config, KINDS, PERIODS, load_registry(), levels)
+    with pytest.raises(ConfigError, match="monitor: val_target_r_pinball@1h: the loss of target_r forecasts no"):
+        check_monitor(config, KINDS, PERIODS, load_registry())
+
+
 def test_the_best_epoch_is_that_of_the_monitored_value() -> None:
     """DESIGN 6: the result's numbers are those of its best checkpoint; the earlier of equal ones."""
     rows = [
