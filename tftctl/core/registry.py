@@ -156,10 +156,6 @@ def _record_document(word: str, found: Provided) -> dict[str, Any]:
     elif word == "loss":
         document["kinds"] = list(record.kinds)
     elif word == "metric":
-        document |= {"kinds": list(record.kinds), "direction": record.direction, "range": _range(record)}
+        lower = record.lower if math.isfinite(record.lower) else None
+        document |= {"kinds": list(record.kinds), "direction": record.direction, "lower": lower, "upper": record.upper}
     return document
-
-
-def _range(metric: Metric) -> list[float | None]:
-    """Lower and upper end; None where it is unbounded."""
-    return [None if math.isinf(metric.lower) else metric.lower, metric.upper]

@@ -9,7 +9,9 @@ from tftctl.evaluate.comparison import MODELS
 from tftctl.evaluate.evaluation import Evaluation
 
 # the scores that a reader compares first; all others stand in the JSON document
-HEADLINES = ("roc_auc", "ap", "brier", "accuracy", "f1", "rmse", "mae", "r2", "spearman", "rank_ic")
+HEADLINES = (
+    "roc_auc", "ap", "brier", "accuracy", "f1", "rmse", "mae", "r2", "spearman", "rank_ic", "pinball", "coverage",
+)  # fmt: skip
 
 
 def model_table(evaluation: Evaluation) -> tuple[list[str], list[list[Any]]]:
