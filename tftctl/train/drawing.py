@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008): told apart with any colour vision; the yellow is left out, it is faint on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8A8A8A"
-PANEL = 4.1
+PANEL = 4.2
+LEAST_WIDTH = 5.2
 MOST_COLUMNS = 3
+# of a panel, in inches: left for the ticks of small numbers, right, bottom, top for its title
+MARGINS = (0.95, 0.2, 0.55, 0.35)
 DPI = 110
 STEPS = [1, 2, 2.5, 5, 10]
 
@@ -26,18 +29,33 @@ def new_figure(title: str, width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, y=1 - 0.08 / height, va="top")
     return figure
 
 
-def panels(title: str, count: int, width: float = PANEL, height: float = PANEL) -> tuple[Figure, list[Axes]]:
-    """A figure of panels, at most three in a row, four as a square; `width` and `height` of a panel are in inches."""
+def panels(
+    title: str, count: int, width: float = PANEL, height: float = PANEL, foot: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels, at most three in a row, four as a square.
+
+    `width` and `height` of a panel with all that is written around it, and `foot`, room below them all, are in inches.
+    Places are fixed: matplotlib's own layouts draw everything twice.
+    """
     columns = 2 if count == 4 else min(count, MOST_COLUMNS)
     rows = math.ceil(count / columns)
-    figure = new_figure(title, max(width * columns, 1.3 * PANEL), height * rows + 0.9)
-    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+    head = 0.12 + 0.2 * (title.count("\n") + 1 if title else 0)
+    wide, high = max(width * columns, LEAST_WIDTH), height * rows + head + foot
+    figure = new_figure(title, wide, high)
+    left, right, bottom, top = MARGINS
+    size = ((width - left - right) / wide, (height - bottom - top) / high)
+    indent = (wide - width * columns) / 2 + left
+    places = [
+        ((indent + width * (place % columns)) / wide, (foot + bottom + height * (rows - 1 - place // columns)) / high)
+        for place in range(count)
+    ]
+    return figure, [figure.add_axes((*place, *size)) for place in places]
 
 
 def colour(place: int) -> str:
@@ -67,10 +85,12 @@ def undefined(axes: Axes, title: str, why: str) -> None:
 
 def save_png(figure: Figure, path: Path) -> Path:
     """Write a figure; the file is there whole or not at all. Makes its folder."""
+    from PIL import Image
+
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        figure.savefig(unfinished, format="png")
+        Image.fromarray(pixels(figure)).save(unfinished, format="png", dpi=(DPI, DPI))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -78,11 +98,12 @@ def save_png(figure: Figure, path: Path) -> Path:
 
 
 def pixels(figure: Figure) -> Any:
-    """The drawn figure as uint8 (height, width, 3)."""
+    """The figure as uint8 (height, width, 3), drawn once however often it is asked for."""
     import numpy as np
 
     canvas: Any = figure.canvas
-    canvas.draw()
+    if figure.stale:
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
