@@ -1,0 +1,1 @@
+"""Looking at run directories: list, show, compare, plot, clean. Nothing here loads torch."""
