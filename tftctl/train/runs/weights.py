@@ -104,7 +104,7 @@ def _draw(
     starts = [start.epoch for start in stages]
     _lines(above, epochs, starts, [(target.target, target.manual) for target in targets])
     _lines(below, epochs, starts, [(target.target, target.effective) for target in targets])
-    for panel, title in ((above, "weights of the stage plan, w"), (below, "with what is learned, w·exp(−s)")):
+    for panel, title in ((above, "weights of the stage plan, w"), (below, "with what is learned, w exp(-s)")):
         label(panel, title, "epoch" if panel is below else "", "weight")
         panel.grid(alpha=0.25, linewidth=0.6)
         panel.set_xlim(epochs[0] + 0.5, epochs[-1] + 1.5)
