@@ -22,7 +22,8 @@ def prediction_frame(comparisons: Sequence[Comparison]) -> pl.DataFrame:
     Then one column per quantile level of any target, q10 or q97_5, null where the target's head has none.
     """
     levels = sorted({level for comparison in comparisons for level in comparison.network.levels})
-    frames = [_target_frame(comparison, levels) for comparison in comparisons]
+    columns = list(dict.fromkeys(map(quantile_column, levels)))
+    frames = [_target_frame(comparison, columns) for comparison in comparisons]
     return pl.concat(frames).sort("target", "period", "symbol", "timestamp")
 
 
@@ -49,11 +50,11 @@ def write_predictions(folder: Path, frame: pl.DataFrame, document: Mapping[str, 
 _NAMES = ("predictions.parquet", "predictions.csv", "evaluation.json")
 
 
-def _target_frame(comparison: Comparison, levels: Sequence[float]) -> pl.DataFrame:
+def _target_frame(comparison: Comparison, columns: Sequence[str]) -> pl.DataFrame:
     network = comparison.network
     absent = np.full(network.timestamp.size, np.nan)
     made = () if network.quantiles_raw is None else network.quantiles_raw.T
-    quantiles = dict(zip(network.levels, made, strict=True))
+    quantiles = dict(zip(map(quantile_column, network.levels), made, strict=True))
     return pl.DataFrame(
         {
             "symbol": network.symbol.astype(object),
@@ -65,7 +66,7 @@ def _target_frame(comparison: Comparison, levels: Sequence[float]) -> pl.DataFra
             "prediction": network.prediction_raw,
             "truth": network.truth_raw,
             **{name: np.asarray(values) for name, values in comparison.baselines.items()},
-            **{quantile_column(level): quantiles.get(level, absent) for level in levels},
+            **{column: quantiles.get(column, absent) for column in columns},
         },
         schema_overrides={"symbol": pl.String, "period": pl.String, "target": pl.String},
         nan_to_null=True,
