@@ -20,5 +20,6 @@ def compare_job(
     from tftctl.train.runs.compare import compare_runs
 
     registry = load_registry(workspace)
-    directions = {name: registry.metric(name).direction for name in registry.names("metric")}
+    metrics = [registry.metric(name) for name in registry.names("metric")]
+    directions = {metric.name: metric.direction for metric in metrics if metric.direction != "nominal"}
     return compare_runs(workspace, runs, directions, keys, output)

@@ -127,9 +127,10 @@ def find_metric(
         serving = [name for name in names if kind in registry.metric(name).kinds]
         raise ConfigError(f"{place}: {key}: {target} is {kind}, {metric.name} is not", choices("", serving, "metrics"))
     if kind is not None and metric.needs_levels and not levels.get(target):
+        fitting = choices("", losses_with_levels(kind, registry), "losses")
         raise ConfigError(
             f"{place}: {key}: the loss of {target} forecasts no quantiles",
-            f"choose another in model_config.yaml: {choices('', losses_with_levels(kind, registry), 'losses')}",
+            f"choose another in model_config.yaml; {fitting}",
         )
     return metric, kind is not None and key.split("@")[1] in periods
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,40 +53,53 @@ def forecasts_of(
 
     `values` as `HybridLoss.forecasts` gives them: points (B, T), behind them the quantiles of heads that have some.
     """
-    panel, spec = prepared.panel, prepared.spec
-    group = panel.group[origins]
-    names = np.array([(entry.symbol, entry.period) for entry in panel.groups])[group]
-    stats = {(entry.symbol, entry.period): entry for entry in spec.groups}
-    places = quantile_columns(spec.targets)
-    _require_width(spec.targets, values)
-    made = []
-    for place, target in enumerate(spec.targets):
-        centre = np.array([stats[entry.symbol, entry.period].centre[place] for entry in panel.groups])[group]
-        scale = np.array([stats[entry.symbol, entry.period].scale[place] for entry in panel.groups])[group]
-        raw_truth = panel.labels[origins, place].astype(np.float64)
-        rows = np.isfinite(raw_truth)
-        prediction = values[:, place].astype(np.float64)
-        quantiles = values[:, places[place]].astype(np.float64) if target.levels else None
-        made.append(
-            Forecasts(
-                target=target.name,
-                kind=target.kind,
-                symbol=names[rows, 0],
-                period=names[rows, 1],
-                timestamp=panel.timestamp[origins][rows],
-                available_at=panel.available_at[origins][rows],
-                label_end=panel.label_end[origins, place][rows],
-                prediction=prediction[rows],
-                truth=((raw_truth - centre) / scale)[rows],
-                prediction_raw=(prediction * scale + centre)[rows],
-                truth_raw=raw_truth[rows],
-                threshold=target.base_rate,
-                levels=tuple(target.levels),
-                quantiles=None if quantiles is None else quantiles[rows],
-                quantiles_raw=None if quantiles is None else (quantiles * scale[:, None] + centre[:, None])[rows],
-            )
-        )
-    return made
+    targets = prepared.spec.targets
+    _require_width(targets, values)
+    return [
+        _of_target(prepared, origins, place, values[:, place], values[:, columns])
+        for place, columns in enumerate(quantile_columns(targets))
+    ]
+
+
+def _of_target(
+    prepared: Prepared,
+    origins: npt.NDArray[np.int64],
+    place: int,
+    point: npt.NDArray[np.floating],
+    quantiles: npt.NDArray[np.floating],
+) -> Forecasts:
+    panel, target = prepared.panel, prepared.spec.targets[place]
+    labels = panel.labels[origins, place].astype(np.float64)
+    rows = np.isfinite(labels)
+    kept, truth = origins[rows], labels[rows]
+    prediction, spread = point[rows].astype(np.float64), quantiles[rows].astype(np.float64)
+    symbol, period, centre, scale = _groups_of(prepared, kept, place)
+    return Forecasts(
+        target=target.name,
+        kind=target.kind,
+        symbol=symbol,
+        period=period,
+        timestamp=panel.timestamp[kept],
+        available_at=panel.available_at[kept],
+        label_end=panel.label_end[kept, place],
+        prediction=prediction,
+        truth=(truth - centre) / scale,
+        prediction_raw=prediction * scale + centre,
+        truth_raw=truth,
+        threshold=target.base_rate,
+        levels=tuple(target.levels),
+        quantiles=spread if target.levels else None,
+        quantiles_raw=spread * scale[:, None] + centre[:, None] if target.levels else None,
+    )
+
+
+def _groups_of(prepared: Prepared, origins: npt.NDArray[np.int64], place: int) -> tuple[npt.NDArray[Any], ...]:
+    """Symbol, period, centre and scale of a target at each origin."""
+    panel = prepared.panel
+    stats = {(entry.symbol, entry.period): entry for entry in prepared.spec.groups}
+    mine = [stats[entry.symbol, entry.period] for entry in panel.groups]
+    facts = zip(*((entry.symbol, entry.period, entry.centre[place], entry.scale[place]) for entry in mine), strict=True)
+    return tuple(np.array(fact)[panel.group[origins]] for fact in facts)
 
 
 def quantile_columns(targets: Sequence[TargetSpec]) -> list[slice]:

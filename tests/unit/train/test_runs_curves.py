@@ -68,6 +68,15 @@ def test_a_run_lacking_a_key_is_no_hindrance(two: Workspace) -> None:
     assert [(row.run, row.best) for row in found.values] == [("train-3", pytest.approx(0.01))]
 
 
+def test_a_metric_that_is_best_at_its_nominal_value_has_no_best_end(two: Workspace) -> None:
+    rows = [
+        row | {"val_target_x_coverage@1h": share} for row, share in zip(rows_of([0.5] * 3), (0.6, 0.8, 1), strict=True)
+    ]
+    make_run(two, "train-3", rows)
+    (row,) = compare_job(two, ["train-1", "train-3"], "val_target_x_coverage@1h").values
+    assert (row.best, row.best_step, row.last) == (None, None, 1)
+
+
 @pytest.mark.parametrize("names", [["train-1"], ["train-1", "train-1"]])
 def test_one_run_is_nothing_to_compare(two: Workspace, names: list[str]) -> None:
     with pytest.raises(UsageError, match="two different runs"):
