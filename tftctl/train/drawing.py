@@ -75,6 +75,13 @@ def label(axes: Axes, title: str, x: str, y: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
 
 
+def ticks(low: float, high: float) -> list[float]:
+    """About five round numbers from low to high."""
+    from matplotlib.ticker import MaxNLocator
+
+    return [float(tick) for tick in MaxNLocator(5, steps=STEPS).tick_values(low, high) if low <= tick <= high]
+
+
 def undefined(axes: Axes, title: str, why: str) -> None:
     """A panel that says why there is nothing to see."""
     axes.set_title(title, fontsize=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tftctl.train.drawing import COLOURS, GREY, colour, label, limits, undefined
+from tftctl.train.drawing import COLOURS, GREY, colour, label, limits, ticks, undefined
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,13 +82,14 @@ def reliability(axes: Axes, period: str, scored: MetricInput) -> None:
     axes.errorbar(mean, hit, bars, color=COLOURS[0], marker="o", markersize=4, linewidth=1.2, elinewidth=0.8,
                   label="observed, 95 %")  # fmt: skip
     axes.axhline(truth.mean(), color=COLOURS[1], linewidth=0.8, linestyle=":", label=f"base rate {truth.mean():.3g}")
-    room = 0.25 * (ends[1] - ends[0])  # the strip of counts lies there
-    axes.set(xlim=ends, ylim=(ends[0] - room, ends[1]))
+    span = ends[1] - ends[0]
+    # below lies the strip of counts, above the legend
+    axes.set(xlim=ends, ylim=(ends[0] - 0.3 * span, ends[1] + 0.25 * span))
     sizes = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
     groups_of = f"{counts.size} group{'' if counts.size == 1 else 's'} of {sizes}"
     label(axes, f"{period}   n {truth.size:,}, {groups_of}", "predicted probability", "observed frequency")
-    axes.set_yticks([tick for tick in axes.get_yticks() if ends[0] <= tick <= ends[1]])
-    axes.legend(loc="best", fontsize=7, framealpha=0.8)
+    axes.set_yticks(ticks(*ends))
+    axes.legend(loc="upper left", fontsize=7, framealpha=0.8)
 
 
 def roc(axes: Axes, periods: Mapping[str, MetricInput]) -> None:

@@ -121,7 +121,7 @@ def _busy(root: Path, run: RunSummary, snapshots: Mapping[int, int]) -> str:
     """Why a run may still be written to; empty when it is not."""
     age = time.time() - max(path.lstat().st_mtime for path in _written(root))
     if age < QUIET_SECONDS:
-        return f"written to {max(age, 0) / 60:.0f} minutes ago"
+        return f"written to {age / 60:.0f} minutes ago" if age >= 90 else "written to a moment ago"
     reader = snapshots.get(run.snapshot) if run.snapshot is not None else None
     return f"process {reader} reads its snapshot and may be its training" if reader and not _ended(root, run) else ""
 

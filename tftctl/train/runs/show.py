@@ -15,6 +15,7 @@ from tftctl.train.rundir import Run
 from tftctl.train.runs.checkpoints import SavedCheckpoint, saved_checkpoints
 from tftctl.train.runs.summary import COMPOSITE, LOSS, RunSummary, parent_of, read_manifest, summarise
 
+_MAIN = ("epoch", "step", "stage", COMPOSITE, LOSS, "train_loss", "lr")
 _ESSENTIALS = ("seed", "device", "origins", "audit", "plugins", "versions", "machine", "arguments")
 
 
@@ -66,8 +67,9 @@ class RunDetail:
     parents: list[Parent]
 
     def values(self) -> list[tuple[str, Any, Any]]:
-        """(key, value at the best epoch, value at the last epoch) of all that is logged."""
-        keys = dict.fromkeys([*self.best, *self.last])
+        """(key, value at the best epoch, value at the last epoch) of all that is logged, the main ones first."""
+        logged = dict.fromkeys([*self.best, *self.last])
+        keys = dict.fromkeys([*(key for key in _MAIN if key in logged), *logged])
         return [(key, self.best.get(key), self.last.get(key)) for key in keys]
 
 
