@@ -257,3 +257,14 @@ def test_what_is_no_date(text: str) -> None:
 def test_something_has_to_be_asked_for() -> None:
     with pytest.raises(UsageError, match="needs to be told which"):
         criteria(None, None, None, None)
+
+
+def test_a_checkpoint_that_goes_away_meanwhile_means_that_the_run_is_written_to(
+    four: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training keeps only its best checkpoints."""
+    gone = four.runs / "train-a" / "checkpoints" / "epoch=001.ckpt"
+    monkeypatch.setattr(
+        clean, "_written", lambda root: [root / "manifest.json", *([gone] if root.name == "train-a" else [])]
+    )
+    assert reasons(four) == {"train-a": "written to a moment ago; --force removes it all the same"}

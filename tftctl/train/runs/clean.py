@@ -119,11 +119,19 @@ def _named_by_configs(workspace: Workspace) -> dict[str, str]:
 
 def _busy(root: Path, run: RunSummary, snapshots: Mapping[int, int]) -> str:
     """Why a run may still be written to; empty when it is not."""
-    age = time.time() - max(path.lstat().st_mtime for path in _written(root))
+    age = time.time() - _last_write(root)
     if age < QUIET_SECONDS:
         return f"written to {age / 60:.0f} minutes ago" if age >= 90 else "written to a moment ago"
     reader = snapshots.get(run.snapshot) if run.snapshot is not None else None
     return f"process {reader} reads its snapshot and may be its training" if reader and not _ended(root, run) else ""
+
+
+def _last_write(root: Path) -> float:
+    """Now, where a file goes away while it is looked at: a training keeps only its best checkpoints."""
+    try:
+        return max(path.lstat().st_mtime for path in _written(root))
+    except FileNotFoundError:
+        return time.time()
 
 
 def _written(root: Path) -> Iterator[Path]:
