@@ -11,11 +11,14 @@ from pydantic import BaseModel
 from tftctl.core.config.explain import line_of
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.config.loading import CONFIGS, load
+from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.problems import ConfigProblems, Problem
 from tftctl.core.config.yaml import KeyPath, key_lines, read_text, read_yaml
 from tftctl.core.errors import TftctlError, UsageError, choices
+from tftctl.core.records import Target
 from tftctl.core.registry import Registry
 from tftctl.core.workspace import Workspace
+from tftctl.start.known_levels import level_problems
 from tftctl.start.known_names import name_problems, readable_entries
 
 
@@ -48,9 +51,14 @@ def validate_files(
                 problems += _with_lines(path, readable_entries(str(path), read_yaml(path), registry))
         except TftctlError as error:
             problems.append(Problem(error.message, "", "", error.hint))
-    targets = _target_kinds(workspace, registry)
+    targets = _targets(workspace, registry)
+    kinds = None if targets is None else {name: target.kind for name, target in targets.items()}
+    given = (config for config in loaded.values() if isinstance(config, ModelConfig))
+    training = next(given, None) or _model(workspace)
     for path, config in loaded.items():
-        problems += _with_lines(path, name_problems(str(path), config, registry, targets))
+        problems += _with_lines(path, name_problems(str(path), config, registry, kinds))
+        if training is not None:
+            problems += _with_lines(path, level_problems(str(path), config, registry, training, targets or {}))
     return Validation(tuple(map(str, names)), tuple(map(str, skipped)), tuple(problems))
 
 
@@ -88,13 +96,21 @@ def _files(
     return {path: known[path.name] for path in paths}, []
 
 
-def _target_kinds(workspace: Workspace, registry: Registry) -> dict[str, str] | None:
-    """Names and kinds of the targets that `configs/features.yaml` makes; None when it is not in order itself."""
+def _targets(workspace: Workspace, registry: Registry) -> dict[str, Target] | None:
+    """Columns and records of the targets of `configs/features.yaml`; None when it is not in order itself."""
     from tftctl.features.definitions import resolve_targets
 
     try:
         config = load(workspace.configs / "features.yaml", FeaturesConfig)
         targets = resolve_targets(config.targets, config.periods, registry)
-        return {target.column: target.record.kind for target in targets}
+        return {target.column: target.record for target in targets}
+    except TftctlError:
+        return None
+
+
+def _model(workspace: Workspace) -> ModelConfig | None:
+    """`configs/model_config.yaml`; None when it is not in order itself."""
+    try:
+        return load(workspace.configs / "model_config.yaml", ModelConfig)
     except TftctlError:
         return None

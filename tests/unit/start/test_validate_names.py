@@ -78,7 +78,6 @@ def test_a_metric_that_there_is_not(made: Workspace) -> None:
         ("val_target_logreturn_f1@1h", "f1 is not for target_logreturn, which is regression"),
         ("val_target_logretrun_rmse@1h", "'target_logretrun' is no target of configs/features.yaml"),
         ("val_rmse", "'val_rmse' is no metric key"),
-        ("val_target_logreturn_coverage@1h", "coverage has no better end"),
     ],
 )
 def test_the_value_that_chooses_checkpoints(made: Workspace, monitor: str, words: str) -> None:
@@ -139,8 +138,37 @@ def test_losses_that_fit(made: Workspace) -> None:
         assert problems(made, "model_config", head + text) == []
 
 
+@pytest.fixture
+def with_quantiles(made: Workspace) -> Workspace:
+    """The same with a quantile head."""
+    (made.configs / "model_config.yaml").write_text(
+        "targets: [target_logreturn]\nlosses: {target_logreturn: {name: quantile, levels: [0.2, 0.5]}}\n"
+    )
+    return made
+
+
 @pytest.mark.parametrize(("weight", "allowed"), [("0.5", []), ("-0.5", ["above 0: nearer to what the levels promise"])])
-def test_the_weight_of_a_nominal_metric_is_above_0(made: Workspace, weight: str, allowed: list[str]) -> None:
+def test_the_weight_of_a_nominal_metric_is_above_0(with_quantiles: Workspace, weight: str, allowed: list[str]) -> None:
     """M5: coverage is better the nearer it is to its nominal value."""
-    found = problems(made, "composite_score", f"val_target_logreturn_coverage@1h: {weight}\n")
+    found = problems(with_quantiles, "composite_score", f"val_target_logreturn_coverage@1h: {weight}\n")
     assert [hint.removeprefix("its weight must be ").removesuffix(" is better") for _, _, hint in found] == allowed
+
+
+def test_a_score_of_quantiles_where_the_loss_forecasts_none(made: Workspace) -> None:
+    """M5: what `train` would refuse, from the losses of model_config.yaml."""
+    pinball = "val_target_logreturn_pinball@1h"
+    ((where, given, allowed),) = problems(made, "composite_score", f"{pinball}: -1\n")
+    assert (where, given) == (pinball, "the loss of target_logreturn forecasts no quantiles")
+    assert listed(allowed) >= {"gaussian", "quantile", "student_t"} and "mse" not in listed(allowed)
+    (made.configs / "composite_score.yaml").write_text("val_loss: -1\n")
+    text = f"targets: [target_logreturn]\nmonitor_mode: min\nmonitor: {pinball!r}\nlosses: {{target_logreturn: %s}}\n"
+    ((where, given, _),) = problems(made, "model_config", text % "huber")
+    assert (where, given) == ("monitor", "the loss of target_logreturn forecasts no quantiles")
+    assert problems(made, "model_config", text % "student_t") == []
+
+
+def test_coverage_cannot_choose_checkpoints(made: Workspace) -> None:
+    """M5: it is best at its nominal value."""
+    text = "targets: [target_logreturn]\nlosses: {target_logreturn: gaussian}\nmonitor: "
+    ((where, given, _),) = problems(made, "model_config", f"{text}'val_target_logreturn_coverage@1h'\n")
+    assert (where, given) == ("monitor", "coverage has no better end")
