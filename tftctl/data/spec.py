@@ -40,6 +40,7 @@ class TargetSpec(_Frozen):
     levels: list[float] = []
     likelihood: bool = False
     weight: float = 1.0
+    likelihood: bool = False
     base_rate: dict[str, float] = {}
 
 
@@ -55,7 +56,8 @@ class GroupSpec(_Frozen):
 class DataSpec(_Frozen):
     """Inputs, targets, scales, encodings and cuts of one training.
 
-    Checkpoints are chosen on the validation labels that end by `choice_end` (S6).
+    Checkpoints are chosen on the validation labels that end by `choice_end` (S6). `pooled`: behind the codes of the
+    symbols there is one more, for symbols without an embedding of their own (S5).
     """
 
     snapshot: int
@@ -71,6 +73,7 @@ class DataSpec(_Frozen):
     choice_end: int
     val_end: int
     embargo_ms: int
+    pooled: bool = False
 
     @property
     def cuts(self) -> Cuts:

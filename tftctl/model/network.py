@@ -106,6 +106,8 @@ def _arguments(shape: NetworkShape) -> dict[str, Any]:
         # only its length matters: it tells how many heads there are
         "loss": MultiLoss([MAE() for _ in shape.outputs]) if several else MAE(),
         "logging_metrics": nn.ModuleList([]),
+        # hides the decoder's own step as well as -1e9 does, and is a number in float16
+        "mask_bias": -1e4,
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,37 +14,98 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tftctl.core.config.model import ModelConfig
+from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.errors import DataError, UsageError
 from tftctl.data.spec import DataSpec
 from tftctl.model.network import NetworkShape
+from tftctl.train.stages import Stage
 
 KEY = "tftctl"
-FORMAT = 1
+FORMAT = 2
 _NUMBER = r"-?\d+\.\d+|-?inf|nan"
 _SCORED = re.compile(rf"composite_score=(?P<composite>{_NUMBER})-val_loss=(?P<loss>{_NUMBER})\.ckpt")
 
 
-class CheckpointContent(BaseModel):
-    """What a checkpoint says besides its tensors: enough to rebuild the network and its windows.
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class Kept(_Frozen):
+    """A checkpoint that was kept for its monitored value (None where that was undefined)."""
+
+    file: str
+    epoch: int
+    value: float | None
+
+
+class StageBest(_Frozen):
+    """The best of a stage so far; None where nothing was defined."""
+
+    epochs: int
+    composite_score: float | None
+    val_loss: float | None
+
+
+class Progress(_Frozen):
+    """Where a training stands: `step` optimiser steps of epoch `epoch` are made, `global_step` in all.
+
+    `waited` epochs have passed without a better monitored value than `best`; `removed` are entries of the composite
+    score that the data leave undefined.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    global_step: int = 0
+    kept: list[Kept] = []
+    stages: dict[str, StageBest] = {}
+    best: float | None = None
+    waited: int = 0
+    stopped: bool = False
+    removed: list[str] = []
+
+
+class Course(_Frozen):
+    """What a training has before it: stages, all its steps, those of an epoch at most, its schedule's steps and peak.
+
+    `steps` and `schedule_steps` differ where a training is continued beyond its schedule.
+    """
+
+    stages: list[Stage]
+    epochs: int
+    steps: int
+    steps_per_epoch: int | None
+    schedule_steps: int
+    lr: float
+    warmup: bool
+
+
+class CheckpointContent(_Frozen):
+    """What a checkpoint says besides its tensors: enough to rebuild the network and its windows, and to go on.
 
     `run_id` is that of the run's manifest: names of runs can be given twice, in two workspaces.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     format: int = FORMAT
     run: str
     run_id: str
     config: ModelConfig
     spec: DataSpec
+    weights: WeightsConfig
+    composite: CompositeConfig
+    course: Course
+    progress: Progress
+    data_versions: dict[str, str]
+    devices: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedCheckpoint:
-    """A checkpoint's content and the module's state."""
+    """A checkpoint's content, the module's state, and what resuming needs besides."""
 
     path: Path
     content: CheckpointContent
     state: dict[str, Any]
+    training: dict[str, Any]
 
 
 def load_checkpoint(path: Path) -> LoadedCheckpoint:
@@ -53,14 +117,42 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
         raise UsageError(f"there is no checkpoint {path}", "see the run's checkpoints/ folder")
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
-        return LoadedCheckpoint(path, CheckpointContent.model_validate_json(document[KEY]), document["state_dict"])
-    except ValidationError as error:
-        raise DataError(f"{path} is a checkpoint of another version: {error.error_count()} problems", _HINT) from None
+        text, state, training = document[KEY], document["state_dict"], document.get("training", {})
     except Exception as error:  # noqa: BLE001 - torch raises anything from KeyError to UnpicklingError for bad files
         raise DataError(f"{path} cannot be read as a checkpoint ({type(error).__name__})", _HINT) from None
+    try:
+        return LoadedCheckpoint(path, CheckpointContent.model_validate_json(text), state, training)
+    except ValidationError as error:
+        raise DataError(f"{path} is a checkpoint of another version: {error.error_count()} problems", _HINT) from None
 
 
-_HINT = "it is cut off, or was not written by tftctl train"
+_HINT = "it is cut off, or was not written by this version's tftctl train"
+
+
+def write_checkpoint(
+    path: Path, content: CheckpointContent, state: Mapping[str, Any], training: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint; it appears whole or not at all, also when the process is killed."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with staged.open("wb") as file:
+            torch.save({KEY: content.model_dump_json(), "state_dict": dict(state), "training": dict(training)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def share_file(source: Path, target: Path) -> None:
+    """Another name for a checkpoint, or a copy where the file system has no links; replaces what is there."""
+    staged = target.with_name(f".{target.name}.{os.getpid()}")
+    staged.unlink(missing_ok=True)
+    try:
+        os.link(source, staged)
+    except OSError:
+        shutil.copyfile(source, staged)
+    os.replace(staged, target)
 
 
 def network_shape(config: ModelConfig, spec: DataSpec) -> NetworkShape:
@@ -68,7 +160,7 @@ def network_shape(config: ModelConfig, spec: DataSpec) -> NetworkShape:
     return NetworkShape(
         reals=tuple(spec.reals),
         known=tuple(spec.known),
-        symbols=len(spec.symbols),
+        symbols=len(spec.symbols) + spec.pooled,
         periods=len(spec.periods),
         static=tuple(config.static_categoricals),
         varying=tuple(name for name in config.x_categoricals if name not in config.static_categoricals),
@@ -85,3 +177,9 @@ def network_shape(config: ModelConfig, spec: DataSpec) -> NetworkShape:
 def scored_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints that were kept for their score, by epoch; a diverged network's have `nan` in their names."""
     return [path for path in sorted(folder.glob("*.ckpt")) if _SCORED.search(path.name)]
+
+
+def scored_name(epoch: int, values: Mapping[str, float]) -> str:
+    """`epoch=003-composite_score=0.5619-val_loss=0.4905.ckpt`."""
+    score, loss = (values.get(key, float("nan")) for key in ("val_composite_score", "val_loss"))
+    return f"epoch={epoch:03d}-composite_score={score:.4f}-val_loss={loss:.4f}.ckpt"

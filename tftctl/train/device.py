@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import ConfigError, UsageError
 from tftctl.model.network import NetworkShape
 
@@ -18,28 +19,47 @@ _FEWEST, _MOST = 16, 1024
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Lightning's words for the machine's part, and its name for the manifest."""
+    """Lightning's words for the machine's part, and its name for the manifest.
+
+    `devices` are those of each of `nodes` machines: every one has a process of its own.
+    """
 
     accelerator: Literal["cpu", "cuda"]
     precision: str
     name: str
     threads: int
+    devices: int = 1
+    nodes: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Processes of the training."""
+        return self.devices * self.nodes
 
 
-def choose_device(accelerator: str, precision: str) -> Device:
+def choose_device(accelerator: str, config: ModelConfig) -> Device:
     """`auto` takes a CUDA GPU where there is one, and bf16 where that computes in it, else 32 bits.
 
-    Raises UsageError for a GPU that torch does not see, ConfigError for bf16 on a CPU.
+    Raises UsageError for GPUs that torch does not see, ConfigError for float16 on a CPU, which has no arithmetic for
+    it.
     """
     cuda = torch.cuda.is_available()
     if accelerator == "gpu" and not cuda:
         raise UsageError("--accelerator gpu: torch sees no CUDA GPU here", "use --accelerator cpu, or leave it out")
     if accelerator == "cpu" or not cuda:
-        if precision == "bf16-mixed":
-            raise ConfigError("precision: bf16-mixed needs a GPU", "use auto or 32-true here")
+        if config.precision == "16-mixed":
+            raise ConfigError("precision: 16-mixed needs a GPU", "use auto, 32-true or bf16-mixed here")
         name = platform.processor() or platform.machine()
-        return Device("cpu", "32-true", name, torch.get_num_threads())
-    return Device("cuda", _cuda_precision(precision), torch.cuda.get_device_name(), torch.get_num_threads())
+        precision = "32-true" if config.precision == "auto" else config.precision
+        devices = 1 if config.devices == "auto" else config.devices
+        return Device("cpu", precision, name, torch.get_num_threads(), devices, config.num_nodes)
+    there = torch.cuda.device_count()
+    devices = there if config.devices == "auto" else config.devices
+    if devices > there:
+        raise ConfigError(f"devices: {devices}, but torch sees {there} GPU{'s' * (there > 1)}", f"use at most {there}")
+    precision = _cuda_precision(config.precision)
+    name = torch.cuda.get_device_name()
+    return Device("cuda", precision, name, torch.get_num_threads(), devices, config.num_nodes)
 
 
 def looking_batch(shape: NetworkShape, cuda: bool) -> int:

@@ -1,93 +1,44 @@
-"""The LightningModule: network, losses, optimiser, scores at the end of each validation."""
+"""What is trained: the network and its losses in one module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import lightning.pytorch as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tftctl.core.config.model import ModelConfig
 from tftctl.data.windows import Batch
 from tftctl.model.network import ForecastNetwork
-from tftctl.train.hybrid import HybridLoss
+from tftctl.train.hybrid import HybridLoss, Losses
 
-# origins (N,), forecasts (N, T), values so far -> more values by key
-Scorer = Callable[[Tensor, Tensor, Mapping[str, float]], Mapping[str, float]]
+SYMBOL_DROPOUT = 0.02
 
 
-class ForecastModule(lightning.LightningModule):
-    """Trains one network on several targets. `score` is called with all validation forecasts of an epoch."""
+class ForecastModule(nn.Module):
+    """Batch -> losses. `unknown` is the code of symbols that have none of their own, None where there is no such code.
 
-    def __init__(
-        self, network: ForecastNetwork, loss: HybridLoss, config: ModelConfig, total_steps: int, score: Scorer
-    ) -> None:
+    It is learned from 2 % of the training windows, which are shown without their symbol (SEMANTICS S5).
+    """
+
+    def __init__(self, network: ForecastNetwork, loss: HybridLoss, unknown: int | None = None) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
-        self._config = config
-        self._total_steps = total_steps
-        self._score = score
-        self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self.unknown = unknown
+        self.learned = loss.log_vars.requires_grad
 
-    def forward(self, batch: Batch) -> list[Tensor]:
-        """Raw outputs per target."""
-        return self.network(batch)
+    def forward(self, batch: Batch, parts: int = 1) -> Losses:
+        """Losses of one of `parts` portions of a global batch (M1)."""
+        if self.training and self.unknown is not None:
+            batch = {**batch, "codes": self._anonymous(batch["codes"])}
+        raw = self.network(batch)
+        return self.loss(raw, batch["labels"], batch["period"], batch["counts"], batch["positives"], parts)
 
-    def training_step(self, batch: Batch, number: int) -> Tensor:
-        """Total of M1; logs it and the raw loss of each target."""
-        total, terms = self.loss(self.network(batch), batch["labels"], batch["period"])
-        size = batch["origin"].numel()
-        self.log("train_loss", total.detach(), on_step=False, on_epoch=True, batch_size=size)
-        for name, value in terms.items():
-            self.log(f"train_{name}_loss", value.detach(), on_step=False, on_epoch=True, batch_size=size)
-        return total
-
-    def validation_step(self, batch: Batch, number: int) -> None:
-        """Collect forecasts, loss sums and counts."""
+    def look(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Forecasts (B, columns), loss sums (T,) and counts (T,) without positive weights (M3)."""
         raw = self.network(batch)
         sums, counts = self.loss.sums(raw, batch["labels"])
-        forecasts = self.loss.forecasts(raw, batch["period"])
-        self._seen.append((batch["origin"].cpu(), forecasts.cpu(), sums.cpu(), counts.cpu()))
+        return self.loss.forecasts(raw, batch["period"]), sums, counts
 
-    def on_validation_epoch_end(self) -> None:
-        """Log val_loss (M3), every metric, and the composite score."""
-        origins, forecasts, sums, counts = (list(part) for part in zip(*self._seen, strict=True))
-        self._seen.clear()
-        total, count = torch.stack(sums).sum(0), torch.stack(counts).sum(0)
-        means = (total / count)[count > 0]
-        losses = {f"val_{t.name}_loss": v for t, v in zip(self.loss.targets, (total / count).tolist(), strict=True)}
-        values = {"val_loss": float(means.mean()), "val_loss_for_ckpt": float(means.mean()), **losses}
-        values.update(self._score(torch.cat(origins), torch.cat(forecasts), values))
-        for name, value in values.items():
-            self.log(name, value, on_epoch=True, prog_bar=False)
-
-    def configure_optimizers(self) -> Any:
-        """Adam or AdamW, fused; OneCycleLR per step; no weight decay on biases, norms and log-variances."""
-        config = self._config
-        make = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        optimiser = make(self._parameter_groups(), lr=config.lr, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            max_lr=config.lr,
-            total_steps=max(self._total_steps, 2),
-            pct_start=config.onecycle.pct_start,
-            div_factor=config.onecycle.div_factor,
-            final_div_factor=config.onecycle.final_div_factor,
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        decayed: list[torch.nn.Parameter] = []
-        plain: list[torch.nn.Parameter] = []
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            matrix = parameter.ndim > 1 and "norm" not in name and name != "loss.log_vars"
-            (decayed if matrix else plain).append(parameter)
-        return [
-            {"params": decayed, "weight_decay": self._config.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
+    def _anonymous(self, codes: Tensor) -> Tensor:
+        hidden = torch.rand(codes.shape[0], device=codes.device) < SYMBOL_DROPOUT
+        symbol = torch.where(hidden, torch.full_like(codes[:, 0], self.unknown), codes[:, 0])  # type: ignore[arg-type]
+        return torch.stack([symbol, codes[:, 1]], dim=1)

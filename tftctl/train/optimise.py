@@ -1,0 +1,154 @@
+"""What changes the parameters: the optimiser, its schedule, what is frozen, and the mean of the weights over steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from tftctl.core.config.model import ModelConfig
+from tftctl.core.errors import ConfigError, choices
+
+PREFIX = "network.tft."
+_SCALED = ("initial_lr", "max_lr", "min_lr", "lr")
+
+
+def make_optimiser(config: ModelConfig, module: nn.Module) -> Optimizer:
+    """Adam or AdamW, fused; no weight decay on biases, norms and log-variances."""
+    decayed, plain = [], []
+    for name, parameter in module.named_parameters():
+        is_matrix = parameter.ndim > 1 and "norm" not in name and name != "loss.log_vars"
+        (decayed if is_matrix else plain).append(parameter)
+    make = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return make(groups, lr=config.lr, fused=True)
+
+
+def make_schedule(config: ModelConfig, optimiser: Optimizer, steps: int, lr: float, *, warmup: bool) -> LRScheduler:
+    """A schedule of `steps` optimiser steps with the peak `lr`; without a warm-up it begins at the peak."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    if config.schedule == "onecycle" and warmup:
+        cycle = config.onecycle
+        return OneCycleLR(
+            optimiser,
+            max_lr=lr,
+            total_steps=max(steps, 2),
+            pct_start=cycle.pct_start,
+            div_factor=cycle.div_factor,
+            final_div_factor=cycle.final_div_factor,
+        )
+    return LambdaLR(optimiser, partial(_factor, shape=_shape(config, warmup=warmup), steps=steps))
+
+
+def step_schedule(schedule: LRScheduler) -> None:
+    """One step further; past its last step a cycle stays where it ended."""
+    if not isinstance(schedule, OneCycleLR) or schedule.last_epoch + 1 < schedule.total_steps:
+        schedule.step()
+
+
+def scale_peak(optimiser: Optimizer, schedule: LRScheduler, before: float, after: float) -> None:
+    """Another peak for the steps to come; the schedule keeps its shape."""
+    if before == after:
+        return
+    for group in optimiser.param_groups:
+        for key in _SCALED:
+            if key in group:
+                group[key] *= after / before
+    schedule.base_lrs = [value * after / before for value in schedule.base_lrs]
+
+
+def _shape(config: ModelConfig, *, warmup: bool) -> tuple[str, float, float]:
+    """Kind, share of steps to warm up, and the last factor; a cycle without its rise is a cosine to its end."""
+    if config.schedule == "cosine":
+        return "cosine", config.cosine.warmup_share if warmup else 0.0, config.cosine.final_factor
+    if config.schedule == "onecycle":
+        return "cosine", 0.0, 1 / (config.onecycle.div_factor * config.onecycle.final_div_factor)
+    return "constant", 0.0, 1.0
+
+
+def _factor(step: int, shape: tuple[str, float, float], steps: int) -> float:
+    kind, warmup_share, last = shape
+    if kind == "constant":
+        return 1.0
+    rising = round(warmup_share * steps)
+    if step < rising:
+        return (step + 1) / rising
+    share = min((step - rising) / max(steps - 1 - rising, 1), 1.0)
+    return last + (1 - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+def freeze(module: nn.Module, patterns: Sequence[str], resting: Collection[int] = ()) -> int:
+    """Train every parameter but those that match a pattern, and the heads of resting targets; returns how many rest.
+
+    Patterns are of the names in the network, like `lstm_encoder*`, or of the whole name. Raises ConfigError for one
+    that matches nothing.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    for pattern in patterns:
+        if not any(matches(name, pattern) for name in names):
+            parts = sorted({name.removeprefix(PREFIX).split(".")[0] for name in names})
+            raise ConfigError(f"freeze: no parameter is called like {pattern!r}", choices(pattern, parts, "parts", 40))
+    heads = tuple(f"{PREFIX}output_layer.{place}." for place in resting)
+    trained = _learned(module)
+    still = 0
+    for name, parameter in module.named_parameters():
+        rests = any(matches(name, pattern) for pattern in patterns) or (heads and name.startswith(heads))
+        parameter.requires_grad_(name in trained and not rests)
+        still += parameter.numel() if rests else 0
+    return still
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a parameter is meant: by its whole name, its name in the network, or a part above it."""
+    inner = name.removeprefix(PREFIX)
+    return any(fnmatchcase(text, wanted) for text in (name, inner) for wanted in (pattern, f"{pattern}.*"))
+
+
+def _learned(module: nn.Module) -> set[str]:
+    """Names of parameters that are trained at all; log-variances are not where uncertainty is off."""
+    learned = getattr(module, "learned", True)
+    return {name for name, _ in module.named_parameters() if learned or name != "loss.log_vars"}
+
+
+class Average:
+    """The exponential moving average of parameters over steps (Polyak), beside them."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Called after each optimiser step."""
+        for name, value in module.named_parameters():
+            self.values[name].lerp_(value, 1 - self.decay)
+
+    @contextmanager
+    def used(self, module: nn.Module) -> Iterator[None]:
+        """The module has the averages for parameters, for a while."""
+        kept = {name: value.detach().clone() for name, value in module.named_parameters()}
+        _copy(module, self.values)
+        try:
+            yield
+        finally:
+            _copy(module, kept)
+
+
+@torch.no_grad()
+def _copy(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    for name, parameter in module.named_parameters():
+        parameter.copy_(values[name])
+
+
+def rate_of(optimiser: Any) -> float:
+    """The learning rate of the next step."""
+    return float(optimiser.param_groups[0]["lr"])

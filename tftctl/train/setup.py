@@ -1,0 +1,98 @@
+"""What a training is set up from: the network with its losses, optimiser and schedule, on one or several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightning.fabric import Fabric
+
+from tftctl.core.config.model import ModelConfig
+from tftctl.core.errors import ConfigError
+from tftctl.data.assemble import Prepared
+from tftctl.data.spec import DataSpec
+from tftctl.model.network import ForecastNetwork
+from tftctl.plugins import Registry
+from tftctl.train.checkpoint import Course, network_shape
+from tftctl.train.device import Device
+from tftctl.train.hybrid import HybridLoss
+from tftctl.train.loop import Parts, train_order
+from tftctl.train.module import ForecastModule
+from tftctl.train.optimise import Average, make_optimiser, make_schedule
+from tftctl.train.quiet import quiet_lightning
+from tftctl.train.stages import Stage
+
+
+def launch(config: ModelConfig, device: Device, stages: Sequence[Stage]) -> Fabric:
+    """Lightning's Fabric on the chosen devices; other processes of the training begin here."""
+    strategy: str = config.strategy
+    if strategy == "auto" and device.processes > 1:
+        thaws = any(stage.freeze or stage.resting for stage in stages) or config.freeze
+        strategy = "ddp_find_unused_parameters_true" if thaws else "ddp"
+    with quiet_lightning():
+        fabric = Fabric(
+            accelerator=device.accelerator,
+            devices=device.devices,
+            num_nodes=device.nodes,
+            strategy=strategy,
+            precision=device.precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    return fabric
+
+
+def make_module(config: ModelConfig, spec: DataSpec, registry: Registry) -> ForecastModule:
+    """A network with fresh weights, and its losses."""
+    with quiet_lightning():
+        network = ForecastNetwork(network_shape(config, spec))
+    loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry, config.pos_weight)
+    return ForecastModule(network, loss, len(spec.symbols) if spec.pooled else None)
+
+
+def set_up(fabric: Fabric, module: ForecastModule, config: ModelConfig, course: Course) -> Parts:
+    """The module on its device, with optimiser, schedule, and the average of its weights where one is asked for."""
+    optimiser = make_optimiser(config, module)
+    schedule = make_schedule(config, optimiser, course.schedule_steps, course.lr, warmup=course.warmup)
+    wrapped, stepped = fabric.setup(module, optimiser)
+    average = Average(module, config.ema_decay) if config.ema_decay is not None else None
+    if not fabric.is_global_zero:
+        torch.manual_seed(config.seed + fabric.global_rank)  # weights come from the first process, dropout does not
+    return Parts(fabric, module, wrapped, optimiser, stepped, schedule, average)
+
+
+def make_course(
+    prepared: Prepared,
+    config: ModelConfig,
+    stages: Sequence[Stage],
+    steps_per_epoch: int | None,
+    device: Device,
+    *,
+    warm: bool,
+) -> Course:
+    """All steps of a training. Raises ConfigError where the origins do not make one global batch."""
+    steps = sum(
+        stage.epochs * steps_of(prepared, config, stage.batch_size, steps_per_epoch, device) for stage in stages
+    )
+    peak = config.warm_start.lr or config.lr / 10 if warm else config.lr
+    scale = peak / config.lr
+    return Course(
+        stages=[stage.model_copy(update={"lr": stage.lr * scale}) for stage in stages],
+        epochs=stages[-1].last,
+        steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        schedule_steps=steps,
+        lr=peak,
+        warmup=config.warm_start.warmup if warm else True,
+    )
+
+
+def steps_of(prepared: Prepared, config: ModelConfig, batch_size: int, steps: int | None, device: Device) -> int:
+    """Optimiser steps of an epoch."""
+    order = train_order(prepared, config, batch_size, steps, device.processes)
+    if not order.steps:
+        raise ConfigError(
+            f"{prepared.splits['train'].size} training origins are fewer than the {order.shares.parts} portions of a "
+            "batch",
+            "lower accumulate_grad_batches or devices",
+        )
+    return order.steps
