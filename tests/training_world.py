@@ -181,6 +181,11 @@ def epochs_of(workspace: Workspace, run: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def untimed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without what a clock has measured."""
+    return [{k: value for k, value in row.items() if k not in ("seconds", "windows_per_second")} for row in rows]
+
+
 def linked(trained: Workspace, root: Path) -> Workspace:
     """The same store and configuration without runs."""
     for entry in ("configs", "store", "tftctl.toml"):

@@ -15,7 +15,7 @@ from tftctl.core.errors import DataError, TftctlError, UsageError
 from tftctl.core.workspace import Workspace
 from tftctl.start.jobs import eval_job, train_job
 from tftctl.train import record
-from tftctl.train.callbacks import EpochLog
+from tftctl.train.recorder import Recorder
 
 BAD_LINES = {
     "unknown target": (["--targets", "target_logretrun"], 2, "target_logretrun", "target_logreturn"),
@@ -161,14 +161,14 @@ def test_a_full_disk_in_a_training_is_one_error_and_keeps_finished_epochs(
 ) -> None:
     """DESIGN 1: the checkpoint of the first epoch is whole and can be evaluated."""
     workspace = linked(trained, tmp_path)
-    logged = EpochLog.on_train_epoch_end
+    add = Recorder.add
 
-    def fail(self: EpochLog, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 1:
+    def fail(self: Recorder, row: dict[str, Any]) -> None:
+        if row["epoch"] == 1:
             raise OSError(28, "No space left on device", "metrics.jsonl")
-        logged(self, trainer, module)
+        add(self, row)
 
-    monkeypatch.setattr(EpochLog, "on_train_epoch_end", fail)
+    monkeypatch.setattr(Recorder, "add", fail)
     options = ["max_epochs=3", "batch_size=5000", "targets=[target_logreturn]", "periods=[4h]", "top_k=1"]
     with pytest.raises(DataError, match=r"metrics\.jsonl: No space left on device") as caught:
         train_job(workspace, None, options, "cpu", quiet)

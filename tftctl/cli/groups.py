@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> list[str]:
         "features": features.app,
         "store": store.app,
         "train": train.train,
+        "resume": train.resume,
+        "warm-start": train.warm_start,
         "eval": evaluate.evaluate,
         "runs": runs.app,
         "plugins": plugins.app,

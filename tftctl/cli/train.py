@@ -1,48 +1,163 @@
-"""`tftctl train`."""
+"""`tftctl train`, `resume` and `warm-start`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from tftctl.cli.output import JsonFlag, Overrides, emit_json, print_table, say, workspace_of
-from tftctl.cli.progress import progress_bar
 
-Names = typer.Option(metavar="A,B", help="Only these, separated by commas.")
+if TYPE_CHECKING:
+    from tftctl.core.progress import TrainingStatus
+    from tftctl.train.undertaking import TrainResult
+
+_Names = typer.Option(metavar="A,B", help="Only these, separated by commas.")
+Config = Annotated[Path | None, typer.Option(help="Another file than configs/model_config.yaml.")]
+MaxSteps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps in all, at most.")]
+MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Epochs, at most.")]
+Names = Annotated[str | None, _Names]
+Seed = Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")]
+Accelerator = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Where to compute.")]
+StagePlan = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Train its stages in turn, like configs/weights_config.yaml.")
+]
+FirstStage = Annotated[str | None, typer.Option("--stage", metavar="NAME", help="Begin at this stage of the plan.")]
+LogName = Annotated[str | None, typer.Option(metavar="NAME", help="Write stages to stage_logs/NAME.yaml.")]
+Trial = Annotated[
+    bool, typer.Option("--fast-dev-run", help="One step and one look at validation, to see that it works; no run.")
+]
+Source = Annotated[str | None, typer.Argument(metavar="[RUN|CKPT]", help="A run, its folder, or a checkpoint file.")]
 
 
 def train(
     ctx: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="Another file than configs/model_config.yaml.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps in all, at most.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, at most.")] = None,
-    symbols: Annotated[str | None, Names] = None,
-    periods: Annotated[str | None, Names] = None,
-    targets: Annotated[str | None, Names] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
-    accelerator: Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Where to compute.")] = "auto",
+    config: Config = None,
+    stage_plan: StagePlan = None,
+    stage: FirstStage = None,
+    max_steps: MaxSteps = None,
+    max_epochs: MaxEpochs = None,
+    symbols: Names = None,
+    periods: Names = None,
+    targets: Names = None,
+    seed: Seed = None,
+    accelerator: Accelerator = "auto",
+    log_name: LogName = None,
+    fast_dev_run: Trial = False,
+    overfit_batches: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many batches and look at the same, to see that it can learn.")
+    ] = None,
+    lr_find: Annotated[
+        bool, typer.Option("--lr-find", help="Try rising learning rates, say which falls fastest; train nothing.")
+    ] = False,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train one network on several targets of the fused table."""
-    from dataclasses import asdict
-
     from tftctl.start.jobs import train_job
 
-    given = {"max_steps": max_steps, "max_epochs": max_epochs, "seed": seed}
-    lists = {"symbols": symbols, "periods": periods, "targets": targets}
-    options = [f"{name}={value}" for name, value in given.items() if value is not None]
-    options += [f"{name}={_names(value)}" for name, value in lists.items() if value is not None]
-    with progress_bar() as report:
-        result = train_job(workspace_of(ctx), config, [*(overrides or []), *options], accelerator, say, report)
+    chosen = _options(overrides, max_steps=max_steps, max_epochs=max_epochs, seed=seed)
+    chosen += _lists(symbols=symbols, periods=periods, targets=targets)
+    workspace = workspace_of(ctx)
+    if lr_find:
+        _find_rate(ctx, config, chosen, accelerator, as_json)
+        return
+    result = train_job(
+        workspace, config, chosen, accelerator, say, _lines, plan=stage_plan, stage=stage, log_name=log_name,
+        trial=fast_dev_run, overfit_batches=overfit_batches,
+    )  # fmt: skip
+    _print_result(result, as_json)
+
+
+def resume(
+    ctx: typer.Context,
+    source: Source = None,
+    config: Config = None,
+    max_epochs: MaxEpochs = None,
+    accelerator: Accelerator = "auto",
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on with a training exactly where its last checkpoint was written; without a name resume_ckpt says where."""
+    from tftctl.start.jobs import resume_job
+
+    chosen = _options(overrides, max_epochs=max_epochs)
+    _print_result(resume_job(workspace_of(ctx), source, config, chosen, accelerator, say, _lines), as_json)
+
+
+def warm_start(
+    ctx: typer.Context,
+    source: Source = None,
+    config: Config = None,
+    stage_plan: StagePlan = None,
+    stage: FirstStage = None,
+    max_steps: MaxSteps = None,
+    max_epochs: MaxEpochs = None,
+    symbols: Names = None,
+    periods: Names = None,
+    targets: Names = None,
+    seed: Seed = None,
+    accelerator: Accelerator = "auto",
+    log_name: LogName = None,
+    fast_dev_run: Trial = False,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train from the weights of another run; new targets, inputs and symbols get new heads, gates and embeddings."""
+    from tftctl.start.jobs import warm_start_job
+
+    chosen = _options(overrides, max_steps=max_steps, max_epochs=max_epochs, seed=seed)
+    chosen += _lists(symbols=symbols, periods=periods, targets=targets)
+    result = warm_start_job(
+        workspace_of(ctx), source, config, chosen, accelerator, say, _lines, plan=stage_plan, stage=stage,
+        log_name=log_name, trial=fast_dev_run,
+    )  # fmt: skip
+    _print_result(result, as_json)
+
+
+def _find_rate(ctx: typer.Context, config: Path | None, chosen: list[str], accelerator: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from tftctl.start.jobs import find_rate_job
+
+    found = find_rate_job(workspace_of(ctx), config, chosen, accelerator, say)
+    if as_json:
+        emit_json(asdict(found))
+        return
+    print_table(["lr", "loss"], [[f"{lr:.2e}", f"{loss:.4f}"] for lr, loss in found.curve()])
+    say(f"picture: {found.picture}")
+    say(f"next: tftctl train -o lr={found.suggestion:.1e}" if found.suggestion else "no rate makes the loss fall")
+
+
+def _print_result(result: TrainResult, as_json: bool) -> None:
+    from dataclasses import asdict
+
     if as_json:
         emit_json(asdict(result))
         return
     print_table(["what", "value"], list(asdict(result).items()))
-    say(f"next: tftctl eval {result.run}")
+    say(f"next: tftctl eval {result.run}" if result.run else "it works; nothing was kept")
+
+
+def _lines(status: TrainingStatus) -> None:
+    """One line per epoch."""
+    if status.phase != "epoch":
+        return
+    values: Any = status.values
+    say(
+        f"epoch {status.epoch + 1}/{status.epochs}  train_loss {values['train_loss']:.4f}"
+        f"  val_loss {values['val_loss']:.4f}  composite {values['val_composite_score']:.4f}"
+    )
+
+
+def _options(overrides: list[str] | None, **given: int | None) -> list[str]:
+    return [*(overrides or []), *(f"{name}={value}" for name, value in given.items() if value is not None)]
+
+
+def _lists(**given: str | None) -> list[str]:
+    return [f"{name}={_names(value)}" for name, value in given.items() if value is not None]
 
 
 def _names(text: str) -> str:

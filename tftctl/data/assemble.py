@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tftctl.data.panel import Group, Panel, add_features, keep_groups, load_rows
 from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels
 from tftctl.data.spec import DataSpec, GroupSpec, InputSpec, TargetSpec
 from tftctl.data.splits import SPLITS, Cuts, Split, assign, choice_end, cuts_by_days, cuts_by_ratio
-from tftctl.data.unseen import NEVER_TRAINED, others, require_labels, short_groups, unseen_groups
+from tftctl.data.unseen import NEVER_TRAINED, others, poolable, require_labels, short_groups, unseen_groups
 from tftctl.data.windows import WindowSource, window_source
 from tftctl.features.definitions import IndicatorInstance, resolve_indicators
 from tftctl.features.engine import known_columns
@@ -64,18 +64,25 @@ def prepare_training(
     chosen_until = choice_end(rows.available_at, cuts)
     known = known_instances(snapshot, inputs, registry)
 
-    def windows(panel: Panel) -> Prepared:
-        return gather(panel, _fit(panel, snapshot, config, inputs, targets, cuts, chosen_until), known)
+    def windows(panel: Panel, pooled: Collection[tuple[str, str]]) -> Prepared:
+        return gather(panel, _fit(panel, snapshot, config, inputs, targets, cuts, chosen_until, pooled), known)
 
     require_labels(rows, _train_rows(rows, cuts), cuts)
     short = short_groups(rows, targets, _train_rows(rows, cuts))
+    pooled = poolable(rows, short) if config.unseen == "pooled" else {}
+    short = {group: found for group, found in short.items() if group not in pooled}
     panel = keep_groups(rows, others(rows, short, config.unseen))
     panel = add_features(panel, snapshot, [item.name for item in inputs], store)
-    prepared = windows(panel)
+    names = {(group.symbol, group.period) for group in pooled}
+    prepared = windows(panel, names)
     _require_windows(prepared)
-    unseen = unseen_groups(panel, prepared.splits["train"], config.categories.get("symbol", []))
-    if unseen:
-        prepared = windows(keep_groups(panel, others(panel, unseen, config.unseen)))
+    unseen = unseen_groups(panel, prepared.splits["train"], config.categories.get("symbol", []), names)
+    if config.unseen == "pooled":
+        more = poolable(panel, unseen)
+        names |= {(group.symbol, group.period) for group in more}
+        unseen = {group: found for group, found in unseen.items() if group not in more}
+    if unseen or names:
+        prepared = windows(keep_groups(panel, others(panel, unseen, config.unseen)), names)
     notes = [*_notes(f"fewer than {MIN_LABELS} training labels", short), *_notes(NEVER_TRAINED, unseen)]
     return replace(prepared, left_out=(*notes, *prepared.left_out))
 
@@ -141,10 +148,12 @@ def _fit(
     targets: Sequence[TargetSpec],
     cuts: Cuts,
     chosen_until: int,
+    pooled: Collection[tuple[str, str]],
 ) -> DataSpec:
     kinds = [target.kind for target in targets]
     scale = fit_inputs(panel, cuts.first)
-    labels = fit_labels(panel, list(kinds), _train_rows(panel, cuts))
+    numbers = [number for number, group in enumerate(panel.groups) if (group.symbol, group.period) in pooled]
+    labels = fit_labels(panel, list(kinds), _train_rows(panel, cuts), numbers)
     rated = [
         target.model_copy(update={"base_rate": _rates(scale.periods, labels.base_rate[:, place])})
         for place, target in enumerate(targets)
@@ -153,6 +162,7 @@ def _fit(
         GroupSpec(
             symbol=group.symbol,
             period=group.period,
+            pooled=number in numbers,
             centre=labels.centre[number].tolist(),
             scale=labels.scale[number].tolist(),
         )
@@ -165,7 +175,7 @@ def _fit(
         inputs=list(inputs),
         targets=rated,
         groups=groups,
-        symbols=_vocabulary(config.categories, "symbol", {group.symbol for group in panel.groups}),
+        symbols=_vocabulary(config.categories, "symbol", {group.symbol for group in groups if not group.pooled}),
         periods=[scale.periods[place] for place in order],
         input_mean=scale.mean[order].tolist(),
         input_std=scale.std[order].tolist(),
@@ -173,6 +183,7 @@ def _fit(
         choice_end=chosen_until,
         val_end=cuts.second,
         embargo_ms=cuts.embargo_ms,
+        pooled=config.unseen == "pooled",
     )
 
 
@@ -201,7 +212,7 @@ def _source(panel: Panel, spec: DataSpec, known: Sequence[IndicatorInstance]) ->
         block=[blocks.index(item.block) if item.block is not None else -1 for item in spec.inputs],
         labels=(panel.labels - centre) / scale,
         period=[spec.periods.index(group.period) for group in panel.groups],
-        codes=np.array([[spec.symbols.index(g.symbol), spec.periods.index(g.period)] for g in panel.groups]),
+        codes=np.array([[spec.code(g), spec.periods.index(g.period)] for g in stats]),
         encoder_length=spec.encoder_length,
     )
 

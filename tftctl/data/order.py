@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
@@ -107,7 +109,7 @@ def balanced(categories: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat(found)
 
 
-def categories_of(group: Sequence[int], period: Sequence[int], balance: str) -> Tensor | None:
+def categories_of(group: npt.NDArray[np.integer], period: npt.NDArray[np.integer], balance: str) -> Tensor | None:
     """The category of each origin by its group's or its period's number; None where nothing is balanced."""
     if balance == "none":
         return None

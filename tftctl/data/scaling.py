@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,15 +87,19 @@ def short_of_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]
     return found
 
 
-def fit_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> LabelScale:
+def fit_labels(
+    panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_], pooled: Collection[int] = ()
+) -> LabelScale:
     """Mean and standard deviation (ddof 0) of training labels per group; base rates per period.
 
-    Raises DataError for a target that is constant in training.
+    Groups whose numbers are in `pooled` get the median centre and scale of the others of their period. Raises
+    DataError for a target that is constant in training.
     """
     absent = _absent(panel)
     shape = (len(panel.groups), len(panel.targets))
     centre, scale = np.zeros(shape), np.ones(shape)
-    for number, group in enumerate(panel.groups):
+    own = [(number, group) for number, group in enumerate(panel.groups) if number not in pooled]
+    for number, group in own:
         rows = slice(group.start, group.stop)
         for place, target in enumerate(panel.targets):
             if kinds[place] != "regression" or (group.period, target) in absent:
@@ -106,6 +111,9 @@ def fit_labels(panel: Panel, kinds: list[str], train: npt.NDArray[np.bool_]) -> 
                     f"{target} of {group.symbol} {group.period} is constant in training ({labels[0]:g})",
                     "leave the symbol or the target out: --symbols, --targets",
                 )
+    for number in pooled:
+        others = [other for other, group in own if group.period == panel.groups[number].period]
+        centre[number], scale[number] = np.median(centre[others], axis=0), np.median(scale[others], axis=0)
     return LabelScale(centre, scale, _base_rates(panel, kinds, train))
 
 

@@ -40,15 +40,19 @@ class TargetSpec(_Frozen):
     levels: list[float] = []
     likelihood: bool = False
     weight: float = 1.0
-    likelihood: bool = False
     base_rate: dict[str, float] = {}
 
 
 class GroupSpec(_Frozen):
-    """One (symbol, period) with centre and scale of each target's training labels."""
+    """One (symbol, period) with centre and scale of each target's training labels.
+
+    `pooled`: it has too few of its own; centre and scale are the medians of the other groups of its period, and its
+    windows carry the code of an unknown symbol.
+    """
 
     symbol: str
     period: str
+    pooled: bool = False
     centre: list[float]
     scale: list[float]
 
@@ -79,6 +83,10 @@ class DataSpec(_Frozen):
     def cuts(self) -> Cuts:
         """The instants that divide the splits."""
         return Cuts(self.train_end, self.val_end, self.embargo_ms)
+
+    def code(self, group: GroupSpec) -> int:
+        """The symbol's number among the embeddings, the one behind the last where it is pooled."""
+        return len(self.symbols) if group.pooled else self.symbols.index(group.symbol)
 
     @property
     def blocks(self) -> list[str]:

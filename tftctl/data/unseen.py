@@ -36,16 +36,30 @@ def short_groups(panel: Panel, targets: Sequence[TargetSpec], train: npt.NDArray
     return found
 
 
-def unseen_groups(panel: Panel, train: npt.NDArray[np.int64], declared: Collection[str]) -> dict[Group, str]:
+def unseen_groups(
+    panel: Panel,
+    train: npt.NDArray[np.int64],
+    declared: Collection[str],
+    pooled: Collection[tuple[str, str]] = (),
+) -> dict[Group, str]:
     """Groups whose symbol or period no training origin has, so that its embedding would stay as it was drawn.
 
-    `train` are the row numbers of training origins; `declared` symbols are allowed without any.
+    `train` are the row numbers of training origins; `declared` symbols are allowed without any. `pooled` (symbol,
+    period) have no embedding of their own, and train none.
     """
-    trained = [panel.groups[number] for number in np.unique(panel.group[train])]
+    panel_trained = [panel.groups[number] for number in np.unique(panel.group[train])]
+    trained = [group for group in panel_trained if (group.symbol, group.period) not in pooled]
     symbols = {group.symbol for group in trained} | set(declared)
     periods = {group.period for group in trained}
-    unseen = [group for group in panel.groups if group.symbol not in symbols or group.period not in periods]
+    rest = [group for group in panel.groups if (group.symbol, group.period) not in pooled]
+    unseen = [group for group in rest if group.symbol not in symbols or group.period not in periods]
     return dict.fromkeys(unseen, NEVER_TRAINED)
+
+
+def poolable(panel: Panel, short: Mapping[Group, str]) -> dict[Group, str]:
+    """Of groups that cannot be scaled by their own labels, those at a period where another group can."""
+    periods = {group.period for group in panel.groups if group not in short}
+    return {group: found for group, found in short.items() if group.period in periods}
 
 
 def others(panel: Panel, excluded: Mapping[Group, str], unseen: str) -> list[Group]:

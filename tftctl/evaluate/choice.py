@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tftctl.core.config.loading import load
-from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import DataError, UsageError, choices
-from tftctl.train.checkpoint import scored_checkpoints
+from tftctl.train.ranking import rank_checkpoints
 from tftctl.train.rundir import Run
 
 WORDS = ("best", "last", "top-k")
-_EPOCH = re.compile(r"epoch=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +43,8 @@ def choose_checkpoints(run: Run, name: str) -> Choice:
     )
 
 
-def rank_checkpoints(run: Run) -> list[Path]:
-    """The kept checkpoints, best first by the value that the training monitored, the earlier epoch of equal ones.
-
-    Those whose value is undefined or was never written come last.
-    """
-    config = load(run.root / "configs" / "model_config.yaml", ModelConfig)
-    values = _monitored(run, config.monitor)
-    sign = -1.0 if config.monitor_mode == "max" else 1.0
-    return sorted(
-        scored_checkpoints(run.checkpoints), key=lambda path: sign * values.get(_epoch(path), sign * math.inf)
-    )
-
-
 def _existing(run: Run, name: str) -> Path:
     path = run.checkpoints / name
     if not path.is_file():
         raise UsageError(f"{run.name} kept no {name} (save_last: false)", "use --checkpoint best")
     return path
-
-
-def _monitored(run: Run, key: str) -> dict[int, float]:
-    """Epoch -> monitored value, from the run's metrics."""
-    if not run.metrics.is_file():
-        return {}
-    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
-    return {row["epoch"]: row[key] for row in rows if row.get(key) is not None}
-
-
-def _epoch(path: Path) -> int:
-    match = _EPOCH.search(path.name)
-    return int(match[1]) if match else -1

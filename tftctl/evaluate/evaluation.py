@@ -81,7 +81,10 @@ def evaluate(
 def _load(path: Path, run: Run) -> LoadedCheckpoint:
     """A checkpoint of this run, wherever it lies and however the run's folder is called now."""
     loaded = load_checkpoint(path)
-    if loaded.content.run_id != run.manifest.get("id"):
+    manifest = run.manifest
+    # a run that was resumed has kept the best checkpoints of those before it
+    before = manifest.get("lineage", []) if manifest.get("command") == "resume" else []
+    if loaded.content.run_id not in (manifest.get("id"), *before):
         raise UsageError(
             f"{path} is a checkpoint of {loaded.content.run}, not of {run.name}",
             f"tftctl eval {loaded.content.run} --checkpoint {path}",

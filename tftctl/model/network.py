@@ -18,6 +18,7 @@ _CATEGORIES = ("c_symbol", "c_period")
 class NetworkShape:
     """Everything that fixes the parameters. `reals` are in the order of the batch; `known` are numbers of them.
 
+    `symbol_width` and `period_width` are those of the embeddings, by a rule of thumb where they are None.
     `static` lists the categories that are static inputs (`symbol`, `period`); `varying` those that enter every step.
     """
 
@@ -34,6 +35,8 @@ class NetworkShape:
     lstm_layers: int
     dropout: float
     attention_head_size: int
+    symbol_width: int | None = None
+    period_width: int | None = None
 
 
 class ForecastNetwork(nn.Module):
@@ -84,7 +87,8 @@ def real_names(names: Sequence[str]) -> list[str]:
 
 def _arguments(shape: NetworkShape) -> dict[str, Any]:
     reals = real_names(shape.reals)
-    sizes = {"c_symbol": _embedding(shape.symbols), "c_period": _embedding(shape.periods)}
+    widths = embedding_widths(shape)
+    sizes = {"c_symbol": (shape.symbols, widths["symbol"]), "c_period": (shape.periods, widths["period"])}
     several = len(shape.outputs) > 1
     varying = [f"c_{name}" for name in shape.varying]
     return {
@@ -111,10 +115,19 @@ def _arguments(shape: NetworkShape) -> dict[str, Any]:
     }
 
 
-def _embedding(classes: int) -> tuple[int, int]:
+def embedding_widths(shape: NetworkShape) -> dict[str, int]:
+    """Numbers that an embedding gives a symbol and a period."""
+    wanted = {
+        "symbol": shape.symbol_width or _embedding(shape.symbols),
+        "period": shape.period_width or _embedding(shape.periods),
+    }
+    return {name: min(width, shape.hidden_size) for name, width in wanted.items()}
+
+
+def _embedding(classes: int) -> int:
     """pytorch-forecasting's rule of thumb, min(round(1.6 n^0.56), 100), but three numbers for two classes.
 
     It interpolates an embedding linearly and then normalises it: of one or two numbers nothing is left but a sign,
     and two classes that begin with the same sign, as half of the seeds give them, could hardly be told apart.
     """
-    return classes, 1 if classes == 1 else min(max(round(1.6 * classes**0.56), 3), 100)
+    return 1 if classes == 1 else min(max(round(1.6 * classes**0.56), 3), 100)

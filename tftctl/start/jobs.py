@@ -12,8 +12,9 @@ from tftctl.core.config.loading import (
     load_features_config,
     load_model_config,
     load_weights_config,
+    overridden,
 )
-from tftctl.core.progress import Report, Say, silent
+from tftctl.core.progress import Report, Say, Watch, silent, unwatched
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from tftctl.features.describe import Definition
     from tftctl.features.health import Health
     from tftctl.features.warmup import Memory
-    from tftctl.train.fit import TrainResult
+    from tftctl.train.rate import RateTest
+    from tftctl.train.undertaking import TrainResult
 
 
 def build_job(
@@ -105,11 +107,14 @@ def train_job(
     overrides: Sequence[str],
     accelerator: str,
     say: Say,
-    report: Report = silent,
+    watch: Watch = unwatched,
+    *,
+    plan: Path | None = None,
+    **options: Any,
 ) -> TrainResult:
-    """`tftctl train`."""
+    """`tftctl train`; `plan` is a file of stages, `options` are those of `tftctl.train.undertaking.Asked`."""
     model = load_model_config(workspace, config, overrides)
-    weights, composite = load_weights_config(workspace), load_composite_config(workspace)
+    weights, composite = load_weights_config(workspace, plan), load_composite_config(workspace)
     from tftctl.data.source import require_tables, snapshot_number
     from tftctl.store import Store
 
@@ -117,8 +122,78 @@ def train_job(
     with store.read(snapshot_number(model)) as snapshot:
         require_tables(snapshot)  # said at once, not after the seconds that torch takes to load
     from tftctl.train.fit import train
+    from tftctl.train.undertaking import Asked, Job
 
-    return train(workspace, store, registry, model, weights, composite, say, accelerator, report)
+    asked = Asked(model, weights, composite, plan=plan is not None or bool(options.get("stage")), **options)
+    return train(Job(workspace, store, registry, say, watch, accelerator), asked)
+
+
+def find_rate_job(
+    workspace: Workspace, config: Path | None, overrides: Sequence[str], accelerator: str, say: Say
+) -> RateTest:
+    """`tftctl train --lr-find`."""
+    model = load_model_config(workspace, config, overrides)
+    weights, composite = load_weights_config(workspace), load_composite_config(workspace)
+    from tftctl.store import Store
+    from tftctl.train.rate import find_rate
+    from tftctl.train.undertaking import Asked, Job
+
+    job = Job(workspace, Store(workspace.store), load_registry(workspace), say, accelerator=accelerator)
+    return find_rate(job, Asked(model, weights, composite))
+
+
+def resume_job(
+    workspace: Workspace,
+    source: str | None,
+    config: Path | None,
+    overrides: Sequence[str],
+    accelerator: str,
+    say: Say,
+    watch: Watch = unwatched,
+) -> TrainResult:
+    """`tftctl resume`: a named run goes on with its own configuration, changed by `config` or `overrides` alone.
+
+    Without a name it is `resume_ckpt` of the workspace's configuration, which is then compared with the run's.
+    """
+    named = load_model_config(workspace, config, overrides) if source is None or config else None
+    from tftctl.store import Store
+    from tftctl.train.ancestor import load_ancestor, required
+    from tftctl.train.resume import resume
+    from tftctl.train.undertaking import Job
+
+    source = required(source or (named.resume_ckpt if named else None), "resume_ckpt", "resume")
+    loaded, parent = load_ancestor(workspace, source)
+    if named is None and overrides:
+        named = overridden(loaded.content.config, overrides)
+    job = Job(workspace, Store(workspace.store), load_registry(workspace), say, watch, accelerator)
+    return resume(job, loaded, parent, named)
+
+
+def warm_start_job(
+    workspace: Workspace,
+    source: str | None,
+    config: Path | None,
+    overrides: Sequence[str],
+    accelerator: str,
+    say: Say,
+    watch: Watch = unwatched,
+    *,
+    plan: Path | None = None,
+    **options: Any,
+) -> TrainResult:
+    """`tftctl warm-start`; without a name from `warm_start_ckpt`."""
+    model = load_model_config(workspace, config, overrides)
+    weights, composite = load_weights_config(workspace, plan), load_composite_config(workspace)
+    source = source or model.warm_start_ckpt
+    from tftctl.store import Store
+    from tftctl.train.ancestor import load_ancestor, required
+    from tftctl.train.undertaking import Asked, Job
+    from tftctl.train.warm import warm_start
+
+    loaded, parent = load_ancestor(workspace, required(source, "warm_start_ckpt", "warm-start"), prefer="best")
+    asked = Asked(model, weights, composite, plan=plan is not None or bool(options.get("stage")), **options)
+    job = Job(workspace, Store(workspace.store), load_registry(workspace), say, watch, accelerator)
+    return warm_start(job, asked, loaded, parent)
 
 
 def eval_job(

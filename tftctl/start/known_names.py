@@ -28,9 +28,11 @@ def name_problems(place: str, config: BaseModel, registry: Registry, targets: Ki
     elif isinstance(config, ModelConfig):
         yield from _model(place, config, registry, targets)
     elif isinstance(config, WeightsConfig):
-        for stage, weights in config.root.items():
-            for name in weights:
+        for stage, entry in config.root.items():
+            for name in entry.weights:
                 yield from _known_target(place, f"{stage}.{name}", name, targets)
+            for index, name in enumerate(entry.targets or ()):
+                yield from _known_target(place, f"{stage}.targets.{index}", name, targets)
     elif isinstance(config, CompositeConfig):
         for key, weight in config.root.items():
             yield from _score(place, key, weight, registry, targets)

@@ -48,7 +48,7 @@ def quickstart(folder: Path, say: Say, report: Report = silent) -> Quickstart:
     say("2/4 indicators, targets, and the fused table")
     build = build_job(workspace, report=report)
     say("3/4 a small network for four targets at three periods")
-    training = train_job(workspace, workspace.configs / CONFIG, [], "auto", say, report)
+    training = train_job(workspace, workspace.configs / CONFIG, [], "auto", say)
     say("4/4 forecasts for the test part, beside two baselines")
     evaluation = eval_job(workspace, training.run, "test", "best", report)
     seconds = round(time.perf_counter() - started, 1)

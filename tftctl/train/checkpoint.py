@@ -171,6 +171,8 @@ def network_shape(config: ModelConfig, spec: DataSpec) -> NetworkShape:
         lstm_layers=config.lstm_layers,
         dropout=config.dropout,
         attention_head_size=config.attention_head_size,
+        symbol_width=config.embedding_sizes.get("symbol"),
+        period_width=config.embedding_sizes.get("period"),
     )
 
 

@@ -61,6 +61,12 @@ class CompositeScore:
         self.removed += gone
         return gone
 
+    def remove(self, keys: Collection[str]) -> None:
+        """Drop entries that a run has dropped before."""
+        for key in [key for key in self.weights if key in keys]:
+            del self.weights[key]
+            self.removed.append(key)
+
     def score(self, values: Mapping[str, float]) -> float:
         """The score in [0, 1]; 0 when no entry is left."""
         total = sum(abs(weight) for weight in self.weights.values())

@@ -50,7 +50,7 @@ def choose_device(accelerator: str, config: ModelConfig) -> Device:
         if config.precision == "16-mixed":
             raise ConfigError("precision: 16-mixed needs a GPU", "use auto, 32-true or bf16-mixed here")
         name = platform.processor() or platform.machine()
-        precision = "32-true" if config.precision == "auto" else config.precision
+        precision: str = "32-true" if config.precision == "auto" else config.precision
         devices = 1 if config.devices == "auto" else config.devices
         return Device("cpu", precision, name, torch.get_num_threads(), devices, config.num_nodes)
     there = torch.cuda.device_count()

@@ -61,7 +61,8 @@ class HybridLoss(nn.Module):
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """The weights of a stage, by target."""
         for place, target in enumerate(self.targets):
-            self.weight[place] = self._weights[place] = weights[target.name]  # type: ignore[operator, index]
+            self._weights[place] = weights[target.name]
+            self.weight[place] = weights[target.name]  # type: ignore[operator]
 
     def scales(self) -> Tensor:
         """s (T,) as it enters the total."""
@@ -100,9 +101,7 @@ class HybridLoss(nn.Module):
         term = torch.where(counted, self.weight * (mean * torch.exp(-scale) + scale), zero)  # type: ignore[operator]
         return Losses(term.sum(), sums.detach(), here, term.detach())
 
-    def _sum(
-        self, place: int, raw: Tensor, labels: Tensor, period: Tensor, count: Tensor, positive: Tensor
-    ) -> Tensor:
+    def _sum(self, place: int, raw: Tensor, labels: Tensor, period: Tensor, count: Tensor, positive: Tensor) -> Tensor:
         """The sum of a target's losses over rows that have a label; of a resting target without a gradient."""
         pos = None
         if self.targets[place].kind == "binary":

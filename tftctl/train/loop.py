@@ -95,7 +95,7 @@ class TrainingLoop:
         self._names = [target.name for target in prepared.spec.targets]
         self._sums = self._no_sums()
         self._lr = content.course.lr
-        self._frozen: tuple[str, ...] | None = None
+        self._frozen: tuple[str, ...] = ()
         self._clock = Clock(content.course.steps, content.progress.global_step)
 
     @property
@@ -122,8 +122,7 @@ class TrainingLoop:
         if (*patterns, *map(str, resting)) != self._frozen:
             self._frozen = (*patterns, *map(str, resting))
             still = freeze(self.parts.module, patterns, resting)
-            if still or epoch:
-                self.ears.say(f"{still:,} parameters are frozen from epoch {epoch + 1} on")
+            self.ears.say(f"{still:,} parameters are frozen from epoch {epoch + 1} on")
         return stage
 
     def order(self, stage: Stage) -> TrainOrder:
@@ -181,7 +180,8 @@ class TrainingLoop:
         asked = self.ears.stopper.asked
         if self.parts.fabric.world_size == 1:
             return asked
-        return bool(self.parts.fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum") > 0)
+        everyone = self.parts.fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum")
+        return bool(torch.as_tensor(everyone) > 0)
 
     def _validate(self, stage: Stage) -> tuple[dict[str, float], list[Forecasts]]:
         """Losses of the validation origins that choose checkpoints (M3, S6), and the forecasts of the main process."""
@@ -227,11 +227,11 @@ class TrainingLoop:
             self.outputs.keeper.end_epoch(done - 1, values, self._write)
         self._tell("epoch", stage, done, self.content.course.epochs, row)
         if not math.isfinite(values["val_loss"]):
-            self.ears.say(
-                "warning: the network has diverged, its losses are not finite; lower lr or gradient_clip_val"
-            )
+            self.ears.say("warning: the network has diverged, its losses are not finite; lower lr or gradient_clip_val")
         if self.progress.stopped:
-            self.ears.say(f"stopped early: {self.config.monitor} has not become better for {self.progress.waited} epochs")
+            self.ears.say(
+                f"stopped early: {self.config.monitor} has not become better for {self.progress.waited} epochs"
+            )
 
     def _judge_progress(self, stage: Stage, values: Mapping[str, float]) -> None:
         """The next epoch, the best of the stage, and how long nothing has become better."""

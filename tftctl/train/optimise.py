@@ -23,7 +23,8 @@ _SCALED = ("initial_lr", "max_lr", "min_lr", "lr")
 
 def make_optimiser(config: ModelConfig, module: nn.Module) -> Optimizer:
     """Adam or AdamW, fused; no weight decay on biases, norms and log-variances."""
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         is_matrix = parameter.ndim > 1 and "norm" not in name and name != "loss.log_vars"
         (decayed if is_matrix else plain).append(parameter)

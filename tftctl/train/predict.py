@@ -39,7 +39,7 @@ def predict_split(
     spec, config = loaded.content.spec, loaded.content.config
     with quiet_lightning():
         network = ForecastNetwork(network_shape(config, spec))
-    loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry)
+    loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry, config.pos_weight)
     network.load_state_dict(_part(loaded.state, "network."))
     loss.load_state_dict(_part(loaded.state, "loss."))
     origins = prepared.splits[split]

@@ -1,82 +1,94 @@
-"""What a run directory says of itself: resolved configuration, stages, manifest (DESIGN §6)."""
+"""What a run directory says of itself: resolved configuration and manifest (DESIGN §6)."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from tftctl.core.config.loading import dump_yaml
-from tftctl.core.config.model import ModelConfig
-from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.data.assemble import Prepared
 from tftctl.plugins import Registry
 from tftctl.store import Snapshot
+from tftctl.train.checkpoint import CheckpointContent, LoadedCheckpoint
 from tftctl.train.device import Device
 from tftctl.train.rundir import Run, write_manifest
 
 
+@dataclass(frozen=True, slots=True)
+class Ancestry:
+    """The run that another begins with: its name, the checkpoint, and the ids of it and of those before it."""
+
+    parent: str | None = None
+    checkpoint: str | None = None
+    lineage: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, parent: Run | None, loaded: LoadedCheckpoint | None) -> Ancestry:
+        """Of a run that is there, or of a checkpoint whose run is not."""
+        if loaded is None:
+            return cls()
+        lineage = (loaded.content.run_id, *(parent.manifest.get("lineage", ()) if parent else ()))
+        return cls(loaded.content.run, loaded.path.name, tuple(lineage))
+
+
 def record_run(
     run: Run,
-    run_id: str,
+    command: str,
+    content: CheckpointContent,
     snapshot: Snapshot,
     registry: Registry,
-    config: ModelConfig,
-    weights: WeightsConfig,
-    composite: CompositeConfig,
     prepared: Prepared,
     allowlist: list[str] | None,
     device: Device,
-    epochs: int,
+    ancestry: Ancestry,
+    options: Mapping[str, Any],
 ) -> None:
-    """Write configuration, `stages.yaml` and manifest; where that fails, the new directory is removed again."""
+    """Write configuration and manifest; where that fails, the new directory is removed again."""
     documents: dict[str, BaseModel | Mapping[str, Any]] = {
-        "configs/model_config.yaml": config,
-        "configs/weights_config.yaml": weights,
-        "configs/composite_score.yaml": composite,
-        "configs/features.yaml": snapshot.meta("fused").get("config", {}),
-        "stages.yaml": _stages(weights, prepared, epochs),
+        "model_config.yaml": content.config,
+        "weights_config.yaml": content.weights,
+        "composite_score.yaml": content.composite,
+        "features.yaml": snapshot.meta("fused").get("config", {}),
     }
+    facts = _facts(content, snapshot, registry, prepared, allowlist, device, ancestry)
     try:
         for name, document in documents.items():
-            (run.root / name).write_text(dump_yaml(document), encoding="utf-8")
-        write_manifest(run, run_id, "train", _facts(snapshot, registry, config, prepared, allowlist, device))
+            (run.root / "configs" / name).write_text(dump_yaml(document), encoding="utf-8")
+        write_manifest(run, content.run_id, command, {**facts, **options})
     except OSError:
         shutil.rmtree(run.root, ignore_errors=True)
         raise
 
 
-def _stages(weights: WeightsConfig, prepared: Prepared, epochs: int) -> dict[str, Any]:
-    """A plain training has one stage: the first of the file, for all epochs."""
-    name = next(iter(weights.root))
-    return {name: {"weights": {target.name: target.weight for target in prepared.spec.targets}, "epochs": epochs}}
-
-
 def _facts(
+    content: CheckpointContent,
     snapshot: Snapshot,
     registry: Registry,
-    config: ModelConfig,
     prepared: Prepared,
     allowlist: list[str] | None,
     device: Device,
+    ancestry: Ancestry,
 ) -> dict[str, Any]:
     plugins = {info.name: f"{info.distribution} {info.version}" for info in registry.plugins if info.status == "ok"}
     origins = {name: int(rows.size) for name, rows in prepared.splits.items()}
     return {
         "snapshot": snapshot.number,
-        "data_versions": {name: snapshot.data_version(name) for name in ("fused", "targets")},
+        "data_versions": content.data_versions,
         "audit": snapshot.meta("fused").get("audit"),
         "origin": snapshot.meta("fused").get("origin"),
         "selection": allowlist,
-        "seed": config.seed,
+        "seed": content.config.seed,
         "device": asdict(device),
         "plugins": plugins,
-        "parent": None,
+        **asdict(ancestry),
         "inputs": [item.name for item in prepared.spec.inputs],
         "targets": [target.name for target in prepared.spec.targets],
         "origins": {**origins, "checkpoint_choosing": int(prepared.choosing.size)},
         "left_out": [list(entry) for entry in prepared.left_out],
+        "epochs": content.course.epochs,
+        "steps": content.course.steps,
     }

@@ -27,8 +27,8 @@ def launch(config: ModelConfig, device: Device, stages: Sequence[Stage]) -> Fabr
     """Lightning's Fabric on the chosen devices; other processes of the training begin here."""
     strategy: str = config.strategy
     if strategy == "auto" and device.processes > 1:
-        thaws = any(stage.freeze or stage.resting for stage in stages) or config.freeze
-        strategy = "ddp_find_unused_parameters_true" if thaws else "ddp"
+        rests = config.freeze or any(stage.freeze or 0 in stage.weights.values() for stage in stages)
+        strategy = "ddp_find_unused_parameters_true" if rests else "ddp"
     with quiet_lightning():
         fabric = Fabric(
             accelerator=device.accelerator,
@@ -67,22 +67,21 @@ def make_course(
     steps_per_epoch: int | None,
     device: Device,
     *,
-    warm: bool,
+    lr: float,
+    warmup: bool,
 ) -> Course:
     """All steps of a training. Raises ConfigError where the origins do not make one global batch."""
     steps = sum(
         stage.epochs * steps_of(prepared, config, stage.batch_size, steps_per_epoch, device) for stage in stages
     )
-    peak = config.warm_start.lr or config.lr / 10 if warm else config.lr
-    scale = peak / config.lr
     return Course(
-        stages=[stage.model_copy(update={"lr": stage.lr * scale}) for stage in stages],
+        stages=list(stages),
         epochs=stages[-1].last,
         steps=steps,
         steps_per_epoch=steps_per_epoch,
         schedule_steps=steps,
-        lr=peak,
-        warmup=config.warm_start.warmup if warm else True,
+        lr=lr,
+        warmup=warmup,
     )
 
 

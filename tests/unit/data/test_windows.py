@@ -19,6 +19,7 @@ from tftctl.data import panel as panel_module
 from tftctl.data.assemble import Prepared, gather, known_instances, prepare_again
 from tftctl.data.inputs import allowed_columns, choose_inputs, read_allowlist
 from tftctl.data.loaders import ordered_loader, train_loader
+from tftctl.data.order import Shares, TrainOrder
 from tftctl.data.origins import find_origins
 from tftctl.data.panel import Panel, add_features, keep_groups, load_rows
 from tftctl.data.windows import WindowSource, window_source
@@ -37,6 +38,11 @@ def prepared(market: Workspace) -> Prepared:
 def labelled_origins(prepared: Prepared) -> np.ndarray:
     """Origins of all parts."""
     return np.concatenate(list(prepared.splits.values()))
+
+
+def order(prepared: Prepared, origins: torch.Tensor, size: int, seed: int = 1) -> TrainOrder:
+    """The order of a training on one device."""
+    return TrainOrder(origins, prepared.source.labels, Shares(size), seed)
 
 
 def some(origins: np.ndarray, size: int, seed: int = 0) -> torch.Tensor:
@@ -84,7 +90,7 @@ def test_the_labels_of_every_batch_are_the_targets_table_at_the_origin(market: W
     stats = {(group.symbol, group.period): group for group in spec.groups}
     origins = torch.from_numpy(labelled_origins(prepared))
     seen = 0
-    for batch in train_loader(prepared.source, origins, 500, seed=1, workers=0):
+    for batch in train_loader(prepared.source, order(prepared, origins, 500), workers=0):
         for origin, labels, codes in zip(batch["origin"], batch["labels"], batch["codes"], strict=True):
             key = spec.symbols[codes[0]], spec.periods[codes[1]]
             truth = stored[key][int(panel.timestamp[origin])]
@@ -394,9 +400,9 @@ def test_every_origin_comes_once_per_epoch_in_an_order_of_seed_and_epoch(prepare
     origins = torch.from_numpy(prepared.splits["train"][:640])
 
     def epoch(seed: int, number: int) -> list[int]:
-        loader = train_loader(prepared.source, origins, 64, seed, workers=0)
-        loader.sampler.set_epoch(number)  # type: ignore[attr-defined]
-        return torch.cat([batch["origin"] for batch in loader]).tolist()
+        chosen = order(prepared, origins, 64, seed)
+        chosen.epoch = number
+        return torch.cat([batch["origin"] for batch in train_loader(prepared.source, chosen, 0)]).tolist()
 
     assert sorted(epoch(1, 0)) == sorted(origins.tolist())
     assert epoch(1, 0) == epoch(1, 0)
@@ -409,9 +415,9 @@ def test_every_origin_comes_once_per_epoch_in_an_order_of_seed_and_epoch(prepare
 def test_a_last_batch_that_is_not_full_is_dropped_unless_it_is_alone(prepared: Prepared) -> None:
     """A batch of one or two rows would weigh as much as a full one."""
     origins = torch.from_numpy(prepared.splits["train"][:100])
-    sizes = [batch["origin"].numel() for batch in train_loader(prepared.source, origins, 40, 1, workers=0)]
-    assert sizes == [40, 40]
-    assert [b["origin"].numel() for b in train_loader(prepared.source, origins, 400, 1, workers=0)] == [100]
+    for size, want in ((40, [40, 40]), (400, [100])):
+        loader = train_loader(prepared.source, order(prepared, origins, size), 0)
+        assert [batch["origin"].numel() for batch in loader] == want
 
 
 def test_a_sample_does_not_depend_on_its_batch(prepared: Prepared) -> None:

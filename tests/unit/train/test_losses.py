@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ import torch
 from torch import Tensor
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.config.training import WeightsConfig
 from tftctl.core.errors import ConfigError, PluginError, TftctlError
 from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry, load_registry, resolve
 from tftctl.train.hybrid import HybridLoss, positive_weight
 from tftctl.train.losses import choose_targets, default_loss
 from tftctl.train.module import ForecastModule
-from tftctl.train.stages import weigh
+from tftctl.train.optimise import make_optimiser
+from tftctl.train.validation import gathered, validation_losses
 
 PERIODS = ["1h", "4h"]
 RATES = {"1h": 0.2, "4h": 0.6}
@@ -73,11 +74,10 @@ def test_the_total_is_the_formula_row_by_row(registry: Registry) -> None:
     mean = [sum(values) / len(values) for values in losses]
     assert (len(losses[0]), len(losses[1])) == (10, 9)
     want = 0.7 * (mean[0] * math.exp(-0.4) + 0.4) + 2.0 * (mean[1] * math.exp(1.3) - 1.3)
-    total, terms = loss(raw, labels, period)
-    assert float(total.detach()) == pytest.approx(want, rel=1e-5)
-    assert {name: float(value.detach()) for name, value in terms.items()} == pytest.approx(
-        {"target_b": mean[0], "target_r": mean[1]}, rel=1e-5
-    )
+    found = loss(raw, labels, period)
+    assert float(found.total.detach()) == pytest.approx(want, rel=1e-5)
+    assert (found.sums / found.counts).tolist() == pytest.approx(mean, rel=1e-5)
+    assert float(found.weighted.sum()) == pytest.approx(want, rel=1e-5)
 
 
 @pytest.mark.parametrize(("log_var", "clamped"), [(9.0, 6.0), (-50.0, -6.0), (5.9, 5.9)])
@@ -86,7 +86,7 @@ def test_log_variances_are_clamped_to_6(registry: Registry, log_var: float, clam
     loss = HybridLoss([regression()], PERIODS, True, registry)
     loss.log_vars.data = torch.tensor([log_var])
     raw, target = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [0.0]])
-    total, _ = loss([raw], target, torch.zeros(2, dtype=torch.long))
+    total = loss([raw], target, torch.zeros(2, dtype=torch.long)).total
     assert float(total.detach()) == pytest.approx(2.5 * math.exp(-clamped) + clamped, rel=1e-5)
 
 
@@ -94,9 +94,9 @@ def test_uncertainty_off_is_a_weighted_sum_and_learns_nothing(registry: Registry
     """M1 with s = 0 for good."""
     loss = HybridLoss([binary(weight=0.5), regression()], PERIODS, False, registry)
     raw, labels, period = batch()
-    total, terms = loss(raw, labels, period)
-    assert float(total.detach()) == pytest.approx(float((0.5 * terms["target_b"] + terms["target_r"]).detach()))
-    total.backward()
+    found = loss(raw, labels, period)
+    assert float(found.total.detach()) == pytest.approx(float(0.5 * found.sums[0] + found.sums[1]) / 12)
+    found.total.backward()
     assert loss.log_vars.grad is None
 
 
@@ -106,12 +106,12 @@ def test_a_target_without_labels_contributes_nothing(registry: Registry) -> None
     loss.log_vars.data = torch.tensor([0.3, 2.0])
     raw, labels, period = batch()
     labels[:, 1] = math.nan
-    total, terms = loss(raw, labels, period)
-    alone, _ = HybridLoss([binary()], PERIODS, False, registry)([raw[0]], labels[:, :1], period)
-    assert list(terms) == ["target_b"]
-    assert float(total.detach()) == pytest.approx(float(alone.detach()) * math.exp(-0.3) + 0.3)
-    total.backward()
-    assert raw[1].grad is None
+    found = loss(raw, labels, period)
+    alone = HybridLoss([binary()], PERIODS, False, registry)([raw[0]], labels[:, :1], period).total
+    assert (found.counts.tolist(), float(found.weighted[1])) == ([12, 0], 0.0)
+    assert float(found.total.detach()) == pytest.approx(float(alone.detach()) * math.exp(-0.3) + 0.3)
+    found.total.backward()
+    assert not raw[1].grad.any()  # type: ignore[union-attr]
     assert loss.log_vars.grad is not None
     assert loss.log_vars.grad[1] == 0
     assert torch.isfinite(raw[0].grad).all()  # type: ignore[union-attr]
@@ -124,7 +124,7 @@ def test_a_masked_row_has_no_gradient_whatever_its_output(registry: Registry) ->
     raw[0].data[3] = math.inf
     raw[1].data[4] = math.nan
     labels[3, 0] = labels[4, 1] = math.nan
-    total, _ = loss(raw, labels, period)
+    total = loss(raw, labels, period).total
     total.backward()
     assert math.isfinite(float(total.detach()))
     for head, row in ((0, 3), (1, 4)):
@@ -137,17 +137,22 @@ def test_a_batch_without_any_label_can_be_stepped_over(registry: Registry) -> No
     loss = HybridLoss([binary(), regression(weight=0.0)], PERIODS, False, registry)
     raw, labels, period = batch()
     labels[:, 0] = math.nan
-    total, terms = loss(raw, labels, period)
-    assert (float(total.detach()), terms) == (0, {})
-    total.backward()
+    found = loss(raw, labels, period)
+    assert (float(found.total.detach()), found.counts.tolist()) == (0, [0, 12])
+    found.total.backward()
+    assert not raw[0].grad.any()  # type: ignore[union-attr]
 
 
 def test_a_weight_of_0_takes_a_target_out_of_training_and_leaves_it_in_val_loss(registry: Registry) -> None:
     """M1, M3: stage weights are no part of val_loss."""
     loss = HybridLoss([binary(), regression(weight=0.0)], PERIODS, True, registry)
     raw, labels, period = batch()
-    _, terms = loss(raw, labels, period)
-    assert list(terms) == ["target_b"]
+    raw[1].data[0] = math.inf
+    found = loss(raw, labels, period)
+    assert float(found.weighted[1]) == 0
+    found.total.backward()
+    assert raw[1].grad is None
+    assert torch.isfinite(loss.log_vars.grad).all()  # type: ignore[arg-type]
     _, counts = loss.sums(raw, labels)
     assert counts.tolist() == [12, 12]
 
@@ -158,8 +163,60 @@ def test_the_loss_does_not_change_with_the_order_of_the_rows(registry: Registry)
     raw, labels, period = batch(64)
     labels[::5, 0] = math.nan
     order = torch.randperm(64, generator=torch.Generator().manual_seed(1))
-    again, _ = loss([head[order] for head in raw], labels[order], period[order])
-    assert float(again.detach()) == pytest.approx(float(loss(raw, labels, period)[0].detach()), rel=1e-6)
+    again = loss([head[order] for head in raw], labels[order], period[order]).total
+    assert float(again.detach()) == pytest.approx(float(loss(raw, labels, period).total.detach()), rel=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [(20, 20, 20), (1, 58, 1), (30, 0, 30)])
+@pytest.mark.parametrize("mode", ["fixed", "batch"])
+def test_portions_of_a_batch_have_together_the_gradient_of_the_whole(
+    registry: Registry, sizes: tuple[int, ...], mode: str
+) -> None:
+    """M1, M2: labels are counted over the global batch, however it is divided and wherever labels are missing."""
+    raw, labels, period = batch(60)
+    labels[:25, 0] = math.nan
+    labels[::3, 1] = math.nan
+    counts, positives = labels.isfinite().sum(0), (labels == 1).sum(0)
+
+    def gradients(parts: list[Tensor]) -> list[Tensor]:
+        loss = HybridLoss([binary(weight=0.7), regression()], PERIODS, True, registry, mode)
+        loss.log_vars.data = torch.tensor([0.5, -0.5])
+        heads = [head.detach().double().requires_grad_() for head in raw]
+        total = sum(
+            loss([head[rows] for head in heads], labels[rows], period[rows], counts, positives, len(parts)).total
+            for rows in parts
+        ) / len(parts)
+        total.backward()  # type: ignore[union-attr]
+        return [total.detach(), loss.log_vars.grad, *(head.grad for head in heads)]  # type: ignore[union-attr, list-item]
+
+    whole = gradients([torch.arange(60)])
+    for got, want in zip(gradients(list(torch.arange(60).split(sizes))), whole, strict=True):
+        assert torch.allclose(got, want, rtol=1e-5, atol=1e-7)
+
+
+def test_a_batch_weighs_its_own_classes(registry: Registry) -> None:
+    """M2: negatives over positives of the global batch within 0.1 and 10, in training only, and not in forecasts."""
+    loss = HybridLoss([binary()], PERIODS, False, registry, "batch")
+    raw, labels, period = batch(40, targets=1)
+    logits = [float(value) for value in raw[0][:, 0].detach()]
+    for ones, weight in ((10, 3.0), (1, 10.0), (39, 0.1), (40, 0.1), (0, 10.0)):
+        labels[:, 0] = (torch.arange(40) < ones).float()
+        want = sum(bce(x, float(y), weight) for x, y in zip(logits, labels[:, 0], strict=True)) / 40
+        assert float(loss(raw, labels, period).total.detach()) == pytest.approx(want, rel=1e-5)
+    plain = sum(bce(x, float(y)) for x, y in zip(logits, labels[:, 0], strict=True))
+    assert float(loss.sums(raw, labels)[0].detach()) == pytest.approx(plain, rel=1e-5)
+    assert torch.allclose(loss.forecasts(raw, period)[:, 0], torch.sigmoid(raw[0][:, 0]))
+
+
+def test_a_likelihood_head_has_no_scale_of_ours(registry: Registry) -> None:
+    """M1: its own spread is part of it, so that s stays 0."""
+    loss = HybridLoss([binary(), regression(likelihood=True)], PERIODS, True, registry)
+    loss.log_vars.data = torch.tensor([0.3, 2.0])
+    raw, labels, period = batch()
+    found = loss(raw, labels, period)
+    assert float(found.weighted[1]) == pytest.approx(float(found.sums[1]) / 12, rel=1e-6)
+    found.total.backward()
+    assert loss.log_vars.grad[1] == 0  # type: ignore[index]
 
 
 def test_a_rare_class_weighs_as_much_as_the_other() -> None:
@@ -183,7 +240,7 @@ def test_the_positive_weight_is_taken_out_of_the_probability_again(registry: Reg
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        total, _ = loss([logit.expand(1000, 1)], labels, codes)
+        total = loss([logit.expand(1000, 1)], labels, codes).total
         total.backward()
         return total
 
@@ -241,18 +298,13 @@ def validated(registry: Registry, parts: list[Tensor], sigma: float = 0.0) -> di
         def forward(self, batch: dict[str, Tensor]) -> list[Tensor]:
             return [head[batch["origin"]].detach() for head in raw]
 
-    def score(origins: Tensor, forecasts: Tensor, values: object) -> dict[str, float]:
-        assert origins.tolist() == torch.cat(parts).tolist()
-        assert forecasts.shape == (300, 3)
-        return {"val_composite_score": 0.5}
-
-    module = ForecastModule(Fixed(), loss, ModelConfig(), 10, score)  # type: ignore[arg-type]
-    logged: dict[str, float] = {}
-    module.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign, assignment]
-    for number, origins in enumerate(parts):
-        module.validation_step({"origin": origins, "labels": labels[origins], "period": period[origins]}, number)
-    module.on_validation_epoch_end()
-    return logged
+    module = ForecastModule(Fixed(), loss)  # type: ignore[arg-type]
+    batches = [{"origin": rows, "labels": labels[rows], "period": period[rows]} for rows in parts]
+    seen = [(part["origin"], *module.look(part)) for part in batches]
+    origins, forecasts, sums, counts = gathered(SimpleNamespace(world_size=1), seen)  # type: ignore[arg-type]
+    assert origins.tolist() == torch.cat(parts).tolist()
+    assert forecasts.shape == (300, 3)
+    return validation_losses([target.name for target in targets], sums, counts)
 
 
 @pytest.mark.parametrize("sizes", [[300], [1] * 300, [7, 200, 93], [64, 64, 64, 64, 44]])
@@ -267,15 +319,15 @@ def test_val_loss_does_not_depend_on_the_batches(registry: Registry, sizes: list
     assert logged["val_target_r_loss"] == pytest.approx(second, rel=1e-5)
     assert logged["val_loss"] == pytest.approx((first + second) / 2, rel=1e-5)
     assert logged["val_loss_for_ckpt"] == logged["val_loss"]
-    assert logged["val_composite_score"] == 0.5
+    assert math.isnan(logged["val_target_none_loss"])
 
 
 def test_log_variances_biases_and_norms_do_not_decay(registry: Registry) -> None:
     """M1: s without weight decay."""
     network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
     loss = HybridLoss([binary(), regression()], PERIODS, True, registry)
-    module = ForecastModule(network, loss, ModelConfig(weight_decay=0.3), 10, lambda *_: {})  # type: ignore[arg-type]
-    decayed, plain = module.configure_optimizers()["optimizer"].param_groups
+    module = ForecastModule(network, loss)  # type: ignore[arg-type]
+    decayed, plain = make_optimiser(ModelConfig(weight_decay=0.3), module).param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.3, 0)
     assert [tuple(parameter.shape) for parameter in decayed["params"]] == [(2, 3)]
     assert any(parameter is loss.log_vars for parameter in plain["params"])
@@ -354,38 +406,6 @@ def test_an_unknown_loss_names_the_nearest(registry: Registry) -> None:
         choose_targets(config.targets, {"target_a": described()}, config, registry)
     assert isinstance(caught.value, ConfigError | PluginError)
     assert "smooth_l1" in caught.value.hint
-
-
-def test_weights_are_those_of_the_first_stage(registry: Registry) -> None:
-    """DESIGN 7: the first stage holds for a plain training; a target that it does not name weighs 1."""
-    weights = WeightsConfig({"one": {"target_b": 0.25, "target_other": 3}, "two": {"target_r": 9}})
-    found, idle = weigh([binary(), regression()], weights, ["target_b", "target_r", "target_other"], registry)
-    assert [(target.name, target.weight) for target in found] == [("target_b", 0.25), ("target_r", 1.0)]
-    assert idle == []
-
-
-def test_weights_of_a_target_that_the_store_lacks_are_told(registry: Registry) -> None:
-    """The default file names targets of the catalogue that a store need not have, in any of its stages."""
-    weights = WeightsConfig({"one": {"target_r": 2}, "two": {"target_drawdown_prob": 1, "target_logreturn_h24": 1}})
-    found, idle = weigh([regression()], weights, ["target_r"], registry)
-    assert [target.weight for target in found] == [2]
-    assert idle == ["target_drawdown_prob", "target_logreturn_h24"]
-
-
-@pytest.mark.parametrize("stage", ["one", "two"])
-def test_weights_of_a_target_that_does_not_exist_are_refused(registry: Registry, stage: str) -> None:
-    """A misspelt name would leave its target at the weight 1 in silence."""
-    stages = {"one": {"target_r": 2.0}, "two": {"target_r": 1.0}}
-    stages[stage]["target_rr"] = 1.0
-    with pytest.raises(ConfigError, match="there is no target 'target_rr'") as caught:
-        weigh([regression()], WeightsConfig(stages), ["target_r"], registry)
-    assert "did you mean 'target_r'?" in caught.value.hint
-
-
-def test_weights_that_are_all_0_are_refused(registry: Registry) -> None:
-    """Nothing would be trained."""
-    with pytest.raises(ConfigError, match="the weight 0"):
-        weigh([regression()], WeightsConfig({"one": {"target_r": 0}}), ["target_r"], registry)
 
 
 def test_an_option_that_a_loss_does_not_take_is_refused(registry: Registry) -> None:

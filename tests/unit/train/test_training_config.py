@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from tftctl.core.errors import ConfigError, UsageError
 from tftctl.model.network import NetworkShape
 from tftctl.plugins import load_registry
 from tftctl.train.device import choose_device, looking_batch
-from tftctl.train.fit import best_row, plan_steps
+from tftctl.train.fit import limit_steps
 from tftctl.train.monitor import check_monitor
+from tftctl.train.stages import planned, whole_training
 
 KINDS = {"target_b": "binary", "target_r": "regression"}
 PERIODS = ("1h", "4h")
+WEIGHTS = WeightsConfig({"stage_1": {"target_x": 1.0}})
 
 
 @pytest.mark.parametrize(
@@ -32,9 +35,11 @@ PERIODS = ("1h", "4h")
         ({"periods": []}, "at least 1 item"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"seed": 2**32}, "less than or equal to 4294967295"),
-        ({"precision": "16-mixed"}, "'32-true' or 'bf16-mixed'"),  # the attention's mask of -1e9 overflows in it
+        ({"precision": "16-true"}, "'bf16-mixed' or '16-mixed'"),
         ({"categories": {"period": ["1w"]}}, "'symbol'"),
-        ({"unseen": "pooled"}, "'exclude' or 'error'"),
+        ({"unseen": "ignore"}, "'exclude', 'error' or 'pooled'"),
+        ({"unfreeze_at_epoch": 3}, "needs freeze"),
+        ({"ema_decay": 1.0}, "less than 1"),
         ({"top_k": 0, "save_last": False}, "keeps no checkpoint at all"),
         ({"losses": {"target_a": {"beta": 2}}}, "losses.target_a needs the name of a loss"),
         ({"hidden_size": 5, "attention_head_size": 2}, "multiple of attention_head_size"),
@@ -50,7 +55,7 @@ def test_a_value_that_cannot_be_meant_is_refused(values: dict[str, Any], message
 
 def test_a_stage_without_targets_is_refused() -> None:
     """It would weigh every target 1, which an empty map does not say."""
-    with pytest.raises(ValidationError, match="stage_1 names no target"):
+    with pytest.raises(ValidationError, match=r"stage_1\n.*names no target"):
         WeightsConfig({"stage_1": {}})
 
 
@@ -95,19 +100,6 @@ def test_a_metric_of_quantiles_as_the_monitored_value() -> None:
         check_monitor(config, KINDS, PERIODS, load_registry())
 
 
-def test_the_best_epoch_is_that_of_the_monitored_value() -> None:
-    """DESIGN 6: the result's numbers are those of its best checkpoint; the earlier of equal ones."""
-    rows = [
-        {"epoch": 0, "val_loss": 2.0, "val_composite_score": 0.9},
-        {"epoch": 1, "val_loss": None, "val_composite_score": 0.1},
-        {"epoch": 2, "val_loss": 1.0, "val_composite_score": 0.2},
-        {"epoch": 3, "val_loss": 1.0, "val_composite_score": 0.9},
-    ]
-    assert best_row(rows, ModelConfig())["epoch"] == 0
-    assert best_row(rows, ModelConfig(monitor="val_loss", monitor_mode="min"))["epoch"] == 2
-    assert best_row([rows[1]], ModelConfig(monitor="val_loss", monitor_mode="min")) == {}
-
-
 @pytest.mark.parametrize(
     ("max_steps", "want"),
     [
@@ -121,21 +113,38 @@ def test_the_best_epoch_is_that_of_the_monitored_value() -> None:
         (1, (1, 1)),
     ],
 )
-def test_steps_are_at_most_those_asked_for_in_equal_epochs(max_steps: int | None, want: tuple[int, int]) -> None:
+def test_steps_are_at_most_those_asked_for_in_equal_epochs(
+    monkeypatch: pytest.MonkeyPatch, max_steps: int | None, want: tuple[int, int]
+) -> None:
     """`--max-steps` bounds all steps; every epoch has its validation."""
-    plan = plan_steps(10, ModelConfig(max_epochs=3, max_steps=max_steps))
-    assert (plan.epochs, plan.steps) == want
+    monkeypatch.setattr("tftctl.train.fit.steps_of", lambda *_: 10)
+    asked = SimpleNamespace(config=ModelConfig(max_epochs=3, max_steps=max_steps), trial=False)
+    stages = whole_training(asked.config, WEIGHTS, 3)
+    stages, steps = limit_steps(stages, None, asked, None)  # type: ignore[arg-type]
+    assert (stages[0].last, 10 if steps is None else steps) == want
+
+
+def test_a_plan_keeps_its_epochs_when_steps_are_limited() -> None:
+    """Every stage has its turn; fewer steps than epochs are refused."""
+    asked = SimpleNamespace(config=ModelConfig(max_epochs=4, max_steps=10), trial=False)
+    plan = WeightsConfig({"a": {"target_x": 1.0}, "b": {"target_x": 2.0}})
+    stages, steps = limit_steps(planned(asked.config, plan, 4), None, asked, None)  # type: ignore[arg-type]
+    assert ([stage.epochs for stage in stages], steps) == ([2, 2], 2)
+    few = SimpleNamespace(config=ModelConfig(max_epochs=4, max_steps=3), trial=False)
+    with pytest.raises(ConfigError, match="3 are fewer than the plan's 4 epochs"):
+        limit_steps(stages, None, few, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_told_before_anything_is_made() -> None:
-    """One line, not Lightning's exception; bf16 has no LSTM on many a CPU."""
+    """One line, not Lightning's exception or its silent change of precision."""
     with pytest.raises(UsageError, match="no CUDA GPU"):
-        choose_device("gpu", "auto")
-    with pytest.raises(ConfigError, match="bf16-mixed needs a GPU"):
-        choose_device("auto", "bf16-mixed")
-    device = choose_device("auto", "auto")
-    assert (device.accelerator, device.precision) == ("cpu", "32-true")
+        choose_device("gpu", ModelConfig())
+    with pytest.raises(ConfigError, match="16-mixed needs a GPU"):
+        choose_device("auto", ModelConfig(precision="16-mixed"))
+    device = choose_device("auto", ModelConfig(devices=2, num_nodes=3))
+    assert (device.accelerator, device.precision, device.processes) == ("cpu", "32-true", 6)
+    assert choose_device("cpu", ModelConfig(precision="bf16-mixed")).precision == "bf16-mixed"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ __all__ = [
     "load_features_config",
     "load_model_config",
     "load_weights_config",
+    "overridden",
     "read_yaml",
     "validate",
 ]
@@ -72,6 +73,14 @@ def load(path: Path, model: type[Model], overrides: Sequence[str] | None = None)
     except ConfigProblems as error:
         keys = [override.partition("=")[0] for override in overrides or ()]
         raise ConfigProblems(_overridden(problem, keys) for problem in error.problems) from None
+
+
+def overridden(config: Model, overrides: Sequence[str]) -> Model:
+    """A configuration with `key.path=value` overrides. Raises ConfigError with every problem in them."""
+    document = config.model_dump(mode="json")
+    for override in overrides:
+        document = _override(document, override)
+    return validate(document, type(config), "the run's configuration")
 
 
 def _overridden(problem: Problem, keys: Sequence[str]) -> Problem:

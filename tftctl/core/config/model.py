@@ -71,6 +71,7 @@ class ModelConfig(Strict):
     lstm_layers: Positive = 2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.15
     attention_head_size: Positive = 4
+    embedding_sizes: dict[Literal["symbol", "period"], Positive] = {}
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 2025  # what NumPy's generator takes
     batch_size: Positive = 256

@@ -1,0 +1,63 @@
+"""The checkpoint that a training begins with, and the run that it is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tftctl.core.errors import DataError, UsageError
+from tftctl.core.workspace import Workspace
+from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint, scored_checkpoints
+from tftctl.train.keeper import LAST
+from tftctl.train.ranking import rank_checkpoints
+from tftctl.train.rundir import Run, find_run
+
+
+def find_checkpoint(workspace: Workspace, source: str, prefer: str = "last") -> tuple[Path, Run | None]:
+    """A checkpoint by its path, or a run's last or best one, and its run where that is known.
+
+    Raises UsageError for a name that is neither, DataError for a run without a checkpoint.
+    """
+    for path in (Path(source), workspace.root / source):
+        if path.is_file():
+            return path, _run_around(path)
+    run = find_run(workspace, source)
+    last = run.checkpoints / LAST
+    ranked = rank_checkpoints(run)
+    if prefer == "last" and last.is_file():
+        return last, run
+    if prefer == "last" and ranked:
+        return scored_checkpoints(run.checkpoints)[-1], run
+    if ranked or last.is_file():
+        return ranked[0] if ranked else last, run
+    raise DataError(
+        f"{run.root} has no checkpoint",
+        "its training ended before the first; checkpoint_every_steps writes them within an epoch; train again",
+    )
+
+
+def load_ancestor(workspace: Workspace, source: str, prefer: str = "last") -> tuple[LoadedCheckpoint, Run | None]:
+    """The checkpoint itself; its run is looked for by its id where the file has been moved."""
+    path, run = find_checkpoint(workspace, source, prefer)
+    loaded = load_checkpoint(path)
+    if run is None:
+        run = next((r for r in _runs(workspace) if r.manifest.get("id") == loaded.content.run_id), None)
+    return loaded, run
+
+
+def required(source: str | None, key: str, command: str) -> str:
+    """The name of a run or checkpoint. Raises UsageError where neither command line nor configuration has one."""
+    if source is None:
+        raise UsageError(
+            f"{command}: which run? None is named, and {key} in the model configuration is null",
+            f"tftctl {command} RUN; runs: tftctl runs list",
+        )
+    return source
+
+
+def _run_around(path: Path) -> Run | None:
+    root = path.resolve().parent.parent
+    return Run(root) if (root / "manifest.json").is_file() else None
+
+
+def _runs(workspace: Workspace) -> list[Run]:
+    return [Run(path.parent) for path in sorted(workspace.runs.glob("*/manifest.json"))]
