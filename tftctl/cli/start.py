@@ -39,10 +39,11 @@ def quickstart(
 ) -> None:
     """The whole job on embedded data, in a few minutes: sample, build, train, evaluate."""
     from tftctl.cli.evaluate import print_scores
+    from tftctl.cli.training_display import reported
     from tftctl.start.quickstart import quickstart as run_quickstart
 
     with progress_bar() as report:
-        made = run_quickstart(folder, say, report)
+        made = run_quickstart(folder, say, report, reported(report))
     if as_json:
         emit_json(asdict(made))
         return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tftctl.cli.output import JsonFlag, Overrides, emit_json, print_table, say, workspace_of
+from tftctl.cli.training_display import training_display
 
 if TYPE_CHECKING:
-    from tftctl.core.progress import TrainingStatus
     from tftctl.train.undertaking import TrainResult
 
 _Names = typer.Option(metavar="A,B", help="Only these, separated by commas.")
@@ -64,10 +64,11 @@ def train(
     if lr_find:
         _find_rate(ctx, config, chosen, accelerator, as_json)
         return
-    result = train_job(
-        workspace, config, chosen, accelerator, say, _lines, plan=stage_plan, stage=stage, log_name=log_name,
-        trial=fast_dev_run, overfit_batches=overfit_batches,
-    )  # fmt: skip
+    with training_display() as (watch, tell):
+        result = train_job(
+            workspace, config, chosen, accelerator, tell, watch, plan=stage_plan, stage=stage, log_name=log_name,
+            trial=fast_dev_run, overfit_batches=overfit_batches,
+        )  # fmt: skip
     _print_result(result, as_json)
 
 
@@ -84,7 +85,9 @@ def resume(
     from tftctl.start.jobs import resume_job
 
     chosen = _options(overrides, max_epochs=max_epochs)
-    _print_result(resume_job(workspace_of(ctx), source, config, chosen, accelerator, say, _lines), as_json)
+    with training_display() as (watch, tell):
+        result = resume_job(workspace_of(ctx), source, config, chosen, accelerator, tell, watch)
+    _print_result(result, as_json)
 
 
 def warm_start(
@@ -110,10 +113,11 @@ def warm_start(
 
     chosen = _options(overrides, max_steps=max_steps, max_epochs=max_epochs, seed=seed)
     chosen += _lists(symbols=symbols, periods=periods, targets=targets)
-    result = warm_start_job(
-        workspace_of(ctx), source, config, chosen, accelerator, say, _lines, plan=stage_plan, stage=stage,
-        log_name=log_name, trial=fast_dev_run,
-    )  # fmt: skip
+    with training_display() as (watch, tell):
+        result = warm_start_job(
+            workspace_of(ctx), source, config, chosen, accelerator, tell, watch, plan=stage_plan, stage=stage,
+            log_name=log_name, trial=fast_dev_run,
+        )  # fmt: skip
     _print_result(result, as_json)
 
 
@@ -139,17 +143,6 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
         return
     print_table(["what", "value"], list(asdict(result).items()))
     say(f"next: tftctl eval {result.run}" if result.run else "it works; nothing was kept")
-
-
-def _lines(status: TrainingStatus) -> None:
-    """One line per epoch."""
-    if status.phase != "epoch":
-        return
-    values: Any = status.values
-    say(
-        f"epoch {status.epoch + 1}/{status.epochs}  train_loss {values['train_loss']:.4f}"
-        f"  val_loss {values['val_loss']:.4f}  composite {values['val_composite_score']:.4f}"
-    )
 
 
 def _options(overrides: list[str] | None, **given: int | None) -> list[str]:

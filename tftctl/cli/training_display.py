@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from tftctl.cli.output import say
 from tftctl.cli.training_state import TrainingState
-from tftctl.core.progress import Say, TrainingStatus, Watch
+from tftctl.core.progress import Report, Say, TrainingStatus, Watch
 
 REDRAW_SECONDS = 1 / 8
 
@@ -27,6 +27,19 @@ def training_display() -> Iterator[tuple[Watch, Say]]:
         return
     with _live() as shown:
         yield shown
+
+
+def reported(report: Report) -> Watch:
+    """A Watch that draws into bars that are there already; epochs are lines."""
+    lines = _lines()
+
+    def watch(status: TrainingStatus) -> None:
+        if status.phase != "epoch":
+            what = f"{'epoch' if status.phase == 'train' else 'validation'} {status.epoch + 1}/{status.epochs}"
+            report(what, status.done, status.total)
+        lines(status)
+
+    return watch
 
 
 def _lines() -> Watch:

@@ -99,7 +99,7 @@ def _losses(losses: list[tuple[str, float, float]]) -> Table:
 
 def _epochs(state: TrainingState, *, narrow: bool) -> Table:
     """The last epochs, the newest last; a star marks the best score."""
-    staged = len(state.stages) > 1 and not narrow
+    staged = state.status is not None and state.status.stages > 1 and not narrow
     names = ["epoch", *(["stage"] if staged else []), "train_loss", "val_loss", "composite"]
     table = _table(*(names if not narrow else ["epoch", "train", "val", "score"]), *([] if narrow else ["time"]))
     for row in state.rows:

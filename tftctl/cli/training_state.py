@@ -31,7 +31,6 @@ class TrainingState:
     status: TrainingStatus | None = None
     values: dict[str, float] = field(default_factory=dict)
     rows: list[EpochRow] = field(default_factory=list)
-    stages: dict[str, None] = field(default_factory=dict)
     best_loss: EpochRow | None = None
     best_composite: EpochRow | None = None
     seconds: float = 0.0
@@ -43,7 +42,6 @@ class TrainingState:
         self._started = now if self._started is None else self._started
         self.seconds = now - self._started
         self.status = status
-        self.stages[status.stage] = None
         self.values.update({key: plain(status.values, key) for key in status.values})
         if status.phase == "epoch":
             self._end_epoch(status)
@@ -51,7 +49,7 @@ class TrainingState:
     def line(self) -> str:
         """The last epoch in one line: `epoch 1/3  train_loss 0.6931  val_loss 0.7012  composite 0.5123  12 s`."""
         row, epochs = self.rows[-1], self.status.epochs if self.status else 0
-        stage = f"  {row.stage}" if len(self.stages) > 1 else ""
+        stage = f"  {row.stage}" if self.status and self.status.stages > 1 else ""
         return (
             f"epoch {row.epoch + 1}/{epochs}{stage}  train_loss {row.train_loss:.4f}  val_loss {row.val_loss:.4f}"
             f"  composite {row.composite:.4f}  {row.seconds:.0f} s"

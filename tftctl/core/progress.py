@@ -20,13 +20,15 @@ def silent(what: str, done: int, total: int) -> None:
 class TrainingStatus:
     """Where a training stands: told after every step, every batch of validation, and at the end of every epoch.
 
-    `epoch` counts from 0; `done` of `total` steps or batches of this phase. `values` has what is logged so far of this
-    epoch in `train` (the mean losses) and the whole row of metrics.jsonl in `epoch`. `windows_per_second` is the pace
-    of this epoch's training steps, `remaining_seconds` an estimate for the whole training; NaN before it is known.
+    `stages` is their number, `epoch` counts from 0; `done` of `total` steps or batches of this phase. `values` has what
+    is logged so far of this epoch in `train` (the mean losses) and the whole row of metrics.jsonl in `epoch`.
+    `windows_per_second` is the pace of this epoch's training steps, `remaining_seconds` an estimate for the whole
+    training; NaN before it is known.
     """
 
     phase: Literal["train", "validation", "epoch"]
     stage: str
+    stages: int
     epoch: int
     epochs: int
     done: int

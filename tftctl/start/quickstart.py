@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tftctl.core.progress import Report, Say, silent
+from tftctl.core.progress import Report, Say, Watch, silent, unwatched
 from tftctl.core.workspace import Workspace, open_workspace
 from tftctl.start.data_jobs import fetch_job
 from tftctl.start.jobs import build_job, eval_job, train_job
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tftctl.evaluate.evaluation import Evaluation
     from tftctl.features.build import BuildResult
     from tftctl.ingest.sources import Fetched
-    from tftctl.train.fit import TrainResult
+    from tftctl.train.undertaking import TrainResult
 
 CONFIG = "quickstart_model.yaml"
 SAMPLE = ("symbols=3", "days=540")
@@ -35,7 +35,7 @@ class Quickstart:
     seconds: float
 
 
-def quickstart(folder: Path, say: Say, report: Report = silent) -> Quickstart:
+def quickstart(folder: Path, say: Say, report: Report = silent, watch: Watch = unwatched) -> Quickstart:
     """Sample -> build -> train a small network -> eval, in a workspace of its own.
 
     A second run adds a run to the same workspace; sample and features are there already. Raises DataError when
@@ -48,7 +48,7 @@ def quickstart(folder: Path, say: Say, report: Report = silent) -> Quickstart:
     say("2/4 indicators, targets, and the fused table")
     build = build_job(workspace, report=report)
     say("3/4 a small network for four targets at three periods")
-    training = train_job(workspace, workspace.configs / CONFIG, [], "auto", say)
+    training = train_job(workspace, workspace.configs / CONFIG, [], "auto", say, watch)
     say("4/4 forecasts for the test part, beside two baselines")
     evaluation = eval_job(workspace, training.run, "test", "best", report)
     seconds = round(time.perf_counter() - started, 1)

@@ -326,12 +326,13 @@ class TrainingLoop:
             TrainingStatus(
                 phase=phase,
                 stage=stage.name,
+                stages=len(self.content.course.stages),
                 epoch=epoch,
                 epochs=self.content.course.epochs,
                 done=done,
                 total=total,
                 lr=rate_of(self.parts.optimiser),
-                values=row if row is not None else {"train_loss": self._sums.mean_total()},
+                values=row if row is not None else self._sums.here(self._names),
                 windows_per_second=self._clock.pace(),
                 remaining_seconds=self._clock.remaining(),
             )

@@ -22,10 +22,14 @@ Row = dict[str, Any]
 
 
 class Recorder:
-    """Writes into one run, and the stages also into `stage_log`, a file that several runs share."""
+    """Writes into one run, and the stages also into `stage_log`, a file that several runs may share.
 
-    def __init__(self, run: Run, stages: Sequence[Stage], stage_log: Path) -> None:
+    `units` has the unit of each target, for the pictures.
+    """
+
+    def __init__(self, run: Run, stages: Sequence[Stage], stage_log: Path, units: Mapping[str, str]) -> None:
         self._run = run
+        self._units = units
         self._stages = stages
         self._stage_log = stage_log
         self._writer = SummaryWriter(str(run.root / "lightning_logs"))
@@ -47,7 +51,7 @@ class Recorder:
 
     def draw(self, forecasts: Iterable[Forecasts], epoch: int, step: int) -> None:
         """Pictures of an epoch, as files and for TensorBoard."""
-        figures = draw_forecasts(forecasts, f"{self._run.name}, epoch {epoch + 1}")
+        figures = draw_forecasts(forecasts, f"{self._run.name}, epoch {epoch + 1}", self._units)
         save_pictures(figures, self._run.root / "pictures", epoch)
         add_pictures(self._writer, figures, step)
 

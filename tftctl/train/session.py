@@ -97,7 +97,8 @@ def _loop(
 def _outputs(workspace: Workspace, undertaking: Undertaking, run: Run, content: CheckpointContent) -> Outputs:
     asked = undertaking.asked
     log_folder = run.root if asked.trial else workspace.root / "stage_logs"
-    recorder = Recorder(run, content.course.stages, log_folder / f"{asked.log_name or run.name}.yaml")
+    units = {target.name: target.unit for target in content.spec.targets}
+    recorder = Recorder(run, content.course.stages, log_folder / f"{asked.log_name or run.name}.yaml", units)
     keeper = Keeper(run.checkpoints, asked.config, content.progress.kept)
     if undertaking.command == "resume" and undertaking.parent is not None:
         rows = read_rows(undertaking.parent)

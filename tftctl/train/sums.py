@@ -35,9 +35,13 @@ class EpochSums:
         self.counts = self.counts + losses.counts
         self.portions += 1
 
-    def mean_total(self) -> float:
-        """The mean total of this process so far; NaN before the first portion."""
-        return float(self.total) / self.portions if self.portions else float("nan")
+    def here(self, names: list[str]) -> dict[str, float]:
+        """Mean losses of this process so far; nothing before the first portion."""
+        if not self.portions:
+            return {}
+        means = (self.sums / self.counts).tolist()
+        losses = {f"train_{name}_loss": value for name, value in zip(names, means, strict=True)}
+        return {"train_loss": float(self.total) / self.portions, **losses}
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint in the middle of an epoch."""

@@ -45,7 +45,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def status(
     phase: Any, epoch: int = 0, done: int = 1, values: Mapping[str, Any] | None = None, **other: Any
 ) -> TrainingStatus:
-    known = {"stage": "stage_1", "epochs": 3, "total": 10, "lr": 0.001, "windows_per_second": 1234.5}
+    stages = 2 if other.get("stage", "stage_1") != "stage_1" else 1
+    known = {"stage": "stage_1", "stages": stages, "epochs": 3, "total": 10, "lr": 0.001, "windows_per_second": 1234.5}
     known["remaining_seconds"] = 125.0
     return TrainingStatus(phase=phase, epoch=epoch, done=done, values=values or {}, **(known | other))
 
@@ -99,7 +100,7 @@ def test_lines_name_the_stage_when_there_are_several(capsys: pytest.CaptureFixtu
         watch(ended(1, 1.0, 1.0, 0.5, stage="focus"))
         watch(ended(2, 1.0, 1.0, 0.5, stage="focus"))
     stages = [line.split("  ")[1] for line in capsys.readouterr().err.splitlines()]
-    assert stages == ["train_loss 1.0000", "focus", "focus"]
+    assert stages == ["warm", "focus", "focus"]
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown", "DUMB"])
@@ -248,7 +249,7 @@ from tftctl.core.progress import TrainingStatus
 with training_display() as (watch, say):
     say("begun")
     for step in range(100_000):
-        watch(TrainingStatus("train", "stage_1", 0, 3, step, 100_000, 0.1, {"train_loss": 0.5}, 10.0, 60.0))
+        watch(TrainingStatus("train", "stage_1", 1, 0, 3, step, 100_000, 0.1, {"train_loss": 0.5}, 10.0, 60.0))
         time.sleep(0.01)
 """
 
