@@ -13,7 +13,7 @@ import pytest
 
 from tftctl import testing
 from tftctl.core.errors import PluginError, TftctlWarning
-from tftctl.core.registry import PluginInfo, Registry
+from tftctl.core.registry import PluginInfo, Registry, describe
 from tftctl.core.workspace import Workspace, open_workspace
 from tftctl.plugins import load_registry
 
@@ -292,3 +292,18 @@ def test_check_on_the_command_line_fails_with_findings(tmp_path: Path) -> None:
     assert "metric sign_share: best: the perfect forecast scores 0, not 1" in failed.stdout
     found = json.loads(tftctl(tmp_path, "plugins", "check", "worse.py", "--json").stdout)
     assert (found["verdict"], found["checked"]) == ("FAIL", ["metric sign_share"])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("icir", {"kinds": ["regression"], "direction": "higher", "lower": None, "upper": None}),
+        ("coverage", {"kinds": ["regression"], "direction": "nominal", "lower": 0.0, "upper": 1.0}),
+        ("brier", {"kinds": ["binary"], "direction": "lower", "lower": 0.0, "upper": 1.0}),
+        ("quantile", {"kinds": ["regression"]}),
+    ],
+)
+def test_a_metric_is_shown_with_its_better_end_and_range(name: str, told: dict[str, Any]) -> None:
+    (record,) = describe(load_registry(), name)["records"]
+    assert told.items() <= record.items()
+    json.dumps(record, allow_nan=False)
