@@ -46,14 +46,14 @@ class Fetched:
 def source_params(source: Source, given: Sequence[str]) -> Any:
     """`KEY=VALUE` texts -> the source's parameter model. Raises UsageError with every problem."""
     from tftctl.core.config.loading import validate
-    from tftctl.core.config.yaml import parse_yaml
+    from tftctl.core.config.yaml import parse_value
 
     pairs: dict[str, Any] = {}
     for text in given:
         key, mark, value = text.partition("=")
         if not mark:
             raise UsageError(f"-o {text}: there is no = in it", "write it like -o days=60")
-        pairs[key.strip()] = parse_yaml(value, f"-o {key}") if value.strip() else None
+        pairs[key.strip()] = parse_value(value, f"-o {key}")
     hint = f"parameters and defaults: tftctl plugins show {source.name}"
     return validate(pairs, source.params, f"source {source.name}", hint=hint)
 

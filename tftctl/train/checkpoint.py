@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,7 +21,6 @@ from tftctl.model.network import NetworkShape
 from tftctl.train.stages import Stage
 
 KEY = "tftctl"
-FORMAT = 2
 _NUMBER = r"-?\d+\.\d+|-?inf|nan"
 _SCORED = re.compile(rf"composite_score=(?P<composite>{_NUMBER})-val_loss=(?P<loss>{_NUMBER})\.ckpt")
 
@@ -85,7 +84,7 @@ class CheckpointContent(_Frozen):
     `run_id` is that of the run's manifest: names of runs can be given twice, in two workspaces.
     """
 
-    format: int = FORMAT
+    format: Literal[2] = 2
     run: str
     run_id: str
     config: ModelConfig

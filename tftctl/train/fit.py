@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,6 +13,7 @@ from tftctl.data.assemble import Prepared, prepare_training
 from tftctl.data.inputs import choose_inputs, read_allowlist
 from tftctl.data.source import require_tables, snapshot_number
 from tftctl.data.spec import TargetSpec
+from tftctl.plugins import Registry
 from tftctl.store import Snapshot
 from tftctl.train.announce import announce
 from tftctl.train.composite import CompositeScore
@@ -48,6 +50,7 @@ def prepare(job: Job, asked: Asked, snapshot: Snapshot, command: Literal["train"
     described = snapshot.meta("targets").get("targets", {})
     targets = choose_targets(config.targets, described, config, job.registry)
     _check_outputs(config, targets)
+    check_scores(asked, targets, config.periods or snapshot.periods("fused"), job.registry)
     allowlist = read_allowlist(job.workspace.configs / "selected_features.txt")
     inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist)
     stages = _stages(asked, config.model_copy(update={"lr": peak}))
@@ -68,14 +71,20 @@ def prepare(job: Job, asked: Asked, snapshot: Snapshot, command: Literal["train"
 
 def make_judge(job: Job, asked: Asked, prepared: Prepared) -> Judge:
     """The composite score of these data. Raises ConfigError for a monitor or an entry that cannot be."""
-    spec = prepared.spec
-    kinds = {target.name: target.kind for target in spec.targets}
-    levels = {target.name: target.levels for target in spec.targets}
-    check_monitor(asked.config, kinds, spec.periods, job.registry, levels)
-    composite = CompositeScore(asked.composite, kinds, spec.periods, job.registry, levels)
+    composite = check_scores(asked, prepared.spec.targets, prepared.spec.periods, job.registry)
     judge = Judge(composite, job.registry, first_process(job.say))
     judge.announce()
     return judge
+
+
+def check_scores(
+    asked: Asked, targets: Sequence[TargetSpec], periods: Sequence[str], registry: Registry
+) -> CompositeScore:
+    """The composite score of targets and periods. Raises ConfigError for a monitor or an entry that cannot be."""
+    kinds = {target.name: target.kind for target in targets}
+    levels = {target.name: target.levels for target in targets}
+    check_monitor(asked.config, kinds, periods, registry, levels)
+    return CompositeScore(asked.composite, kinds, periods, registry, levels)
 
 
 def _stages(asked: Asked, config: ModelConfig) -> list[Stage]:

@@ -13,7 +13,7 @@ from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.problems import SCHEMA_HINT, ConfigProblems, Problem
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
-from tftctl.core.config.yaml import KeyPath, dump_yaml, key_lines, parse_yaml, read_text, read_yaml
+from tftctl.core.config.yaml import KeyPath, dump_yaml, key_lines, parse_value, parse_yaml, read_text, read_yaml
 from tftctl.core.errors import ConfigError
 from tftctl.core.workspace import Workspace
 
@@ -109,7 +109,7 @@ def _override(document: Any, text: str) -> Any:
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ConfigError(f"-o {text}: not of the form key.path=value", "like -o hidden_size=32")
-    parsed = parse_yaml(value, f"-o {key}") if value.strip() else None
+    parsed = parse_value(value, f"-o {key}")
     return _set(document, key.split("."), parsed, key)
 
 

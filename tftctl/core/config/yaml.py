@@ -32,7 +32,13 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, place: str) -> Any:
-    """Parse YAML 1.2 text; nothing is an empty map. Raises ConfigError with the line of a mistake."""
+    """Parse a YAML 1.2 document; nothing is an empty map. Raises ConfigError with the line of a mistake."""
+    document = parse_value(text, place)
+    return {} if document is None else document
+
+
+def parse_value(text: str, place: str) -> Any:
+    """Parse YAML 1.2 text; nothing and null are None. Raises ConfigError with the line of a mistake."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
@@ -45,7 +51,7 @@ def parse_yaml(text: str, place: str) -> Any:
         raise ConfigError(f"{place}: not valid YAML: {_reason(error)}", "mend the file") from None
     if _holds_itself(document, ()):
         raise ConfigError(f"{place}: not valid YAML: an alias stands inside what it names", "write it out")
-    return {} if document is None else document
+    return document
 
 
 def _holds_itself(value: Any, around: tuple[int, ...]) -> bool:
