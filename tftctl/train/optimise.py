@@ -90,14 +90,8 @@ def _factor(step: int, shape: tuple[str, float, float], steps: int) -> float:
 def freeze(module: nn.Module, patterns: Sequence[str], resting: Collection[int] = ()) -> int:
     """Train every parameter but those that match a pattern, and the heads of resting targets; returns how many rest.
 
-    Patterns are of the names in the network, like `lstm_encoder*`, or of the whole name. Raises ConfigError for one
-    that matches nothing.
+    Patterns are of the names in the network, like `lstm_encoder*`, or of the whole name.
     """
-    names = [name for name, _ in module.named_parameters()]
-    for pattern in patterns:
-        if not any(matches(name, pattern) for name in names):
-            parts = sorted({name.removeprefix(PREFIX).split(".")[0] for name in names})
-            raise ConfigError(f"freeze: no parameter is called like {pattern!r}", choices(pattern, parts, "parts", 40))
     heads = tuple(f"{PREFIX}output_layer.{place}." for place in resting)
     trained = _learned(module)
     still = 0
@@ -106,6 +100,15 @@ def freeze(module: nn.Module, patterns: Sequence[str], resting: Collection[int] 
         parameter.requires_grad_(name in trained and not rests)
         still += parameter.numel() if rests else 0
     return still
+
+
+def check_patterns(module: nn.Module, patterns: Sequence[str]) -> None:
+    """Raise ConfigError for a pattern that no parameter matches."""
+    names = [name for name, _ in module.named_parameters()]
+    for pattern in patterns:
+        if not any(matches(name, pattern) for name in names):
+            parts = sorted({name.removeprefix(PREFIX).split(".")[0] for name in names})
+            raise ConfigError(f"freeze: no parameter is called like {pattern!r}", choices(pattern, parts, "parts", 40))
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -25,6 +25,7 @@ from tftctl.train.device import looking_batch
 from tftctl.train.keeper import LAST, Keeper
 from tftctl.train.loop import Ears, Interrupted, Outputs, TrainingLoop
 from tftctl.train.module import ForecastModule
+from tftctl.train.optimise import check_patterns
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.record import Ancestry, record_run
 from tftctl.train.recorder import Recorder
@@ -52,7 +53,9 @@ def _carry_out(job: Job, undertaking: Undertaking, snapshot: Snapshot, home: Wor
     say = job.say if fabric.is_global_zero else nobody
     with reproducible(config.seed):
         module = make_module(config, prepared.spec, job.registry)
-        facts = {**undertaking.facts, **_begin_with(undertaking, module, say)}
+        patterns = [pattern for stage in undertaking.course.stages for pattern in stage.freeze]
+        check_patterns(module, [*patterns, *(config.freeze or ())])
+        facts = _begin_with(undertaking, module, say)
         run = _new_run(fabric, home, undertaking.command)
         content = _content(undertaking, run, snapshot)
         if fabric.is_global_zero:

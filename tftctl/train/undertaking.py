@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
@@ -77,7 +76,6 @@ class Undertaking:
     allowlist: list[str] | None = None
     loaded: LoadedCheckpoint | None = None
     parent: Run | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def first_process(say: Say) -> Say:

@@ -130,6 +130,13 @@ def test_overrides_reach_into_maps_and_lists(model_file: Path) -> None:
     assert (found.lr, found.onecycle.pct_start, found.targets) == (1e-3, 0.4, ["target_a", "target_c"])
 
 
+@pytest.mark.parametrize("override", ["early_stopping=null", "early_stopping=", "early_stopping=~"])
+def test_an_override_can_take_a_value_away(model_file: Path, override: str) -> None:
+    """Null, in any of YAML's ways, is nothing; it is no empty map."""
+    found = load(model_file, ModelConfig, ["lr=1e-3", "targets=[target_a]", "early_stopping={patience: 2}", override])
+    assert found.early_stopping is None
+
+
 @pytest.mark.parametrize("override", ["lr", "=3", "targets.7=x", "hidden_size.x=3"])
 def test_overrides_that_cannot_be(model_file: Path, override: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -13,6 +13,7 @@ from tftctl.core.config.model import Cosine, ModelConfig
 from tftctl.core.errors import ConfigError
 from tftctl.train.optimise import (
     Average,
+    check_patterns,
     freeze,
     make_optimiser,
     make_schedule,
@@ -134,7 +135,7 @@ def test_log_variances_stay_as_they_are_where_uncertainty_is_off() -> None:
 def test_a_pattern_that_matches_nothing_names_the_parts() -> None:
     """A typo would train what was to be frozen."""
     with pytest.raises(ConfigError, match="no parameter is called like 'lstm_enc'") as caught:
-        freeze(network(), ["lstm_enc"])
+        check_patterns(network(), ["lstm_*", "lstm_enc"])
     assert "did you mean 'lstm_encoder'?" in caught.value.hint
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from tftctl.core.config.problems import Problem
 from tftctl.core.config.yaml import KeyPath
@@ -126,6 +126,8 @@ def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
 def _step(annotation: Any, part: str | int) -> Any:
     """The annotation one key or index deeper."""
     for found in _models(annotation):
+        if issubclass(found, RootModel):
+            return _step(found.model_fields["root"].annotation, part)
         if part in found.model_fields:
             return found.model_fields[str(part)].annotation
     for container in _containers(annotation):
