@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +98,21 @@ def write_configs(root: Path) -> None:
         (root / "configs" / f"{name}.yaml").write_text(text, encoding="utf-8")
 
 
-def write_bars(store: Store, symbols: int = 3, days: int = 120, until: int | None = None) -> None:
-    """The synthetic market as an import writes it, with two holes: of 2 bars (filled) and of 10 (a new segment)."""
+def write_bars(
+    store: Store, symbols: int = 3, days: int = 120, until: int | None = None, late: Mapping[str, int] | None = None
+) -> None:
+    """The synthetic market as an import writes it, with two holes: of 2 bars (filled) and of 10 (a new segment).
+
+    `late` symbols have no bar in their first so many days.
+    """
     parts: dict[str, list[pl.DataFrame]] = {}
     extras: dict[str, Any] = {}
     for source in synthetic_market(SyntheticParams(symbols=symbols, days=days, decoys=0)):
         frame = source.frame
         if (source.symbol, source.period) == ("SYN02", "1h"):
             frame = pl.concat([frame[:600], frame[602:1400], frame[1410:]])
+        begin = frame["timestamp"][0] + (late or {}).get(source.symbol, 0) * DAY
+        frame = frame.filter(pl.col("timestamp") >= begin)
         prices = [pl.col(name) for name in frame.columns if name != "timestamp"]
         parts.setdefault(source.period, []).append(
             frame.select(

@@ -19,6 +19,7 @@ from tftctl.evaluate.predictions import prediction_frame, write_predictions
 from tftctl.plugins import Registry
 from tftctl.store import Store
 from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint
+from tftctl.train.hybrid import pos_weight_mode
 from tftctl.train.predict import predict_split, prepare_split
 from tftctl.train.rundir import Run
 from tftctl.train.scores import Forecasts, score_all
@@ -30,7 +31,8 @@ class Evaluation:
 
     `metrics`: rows of model, target, period, metric, value. `origins`: rows scored and left out. `chosen_until`:
     checkpoints were chosen on the validation labels that end by then. `checkpoints`: the network's scores of every
-    single checkpoint, where several were averaged.
+    single checkpoint, where several were averaged. `uncalibrated`: targets whose outputs are scores, no probabilities,
+    because their positive weights changed with every batch (M2).
     """
 
     run: str
@@ -43,6 +45,7 @@ class Evaluation:
     chosen_until: str
     test_evaluations: int
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
+    uncalibrated: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -62,6 +65,7 @@ def evaluate(
     looks = count_look(workspace, run.name, choice.label) if split == "test" else looks_at_test(workspace)
     comparisons = compare(prepared, average(found))
     folder = run.root / "predictions" / f"{split}-{choice.label}"
+    modes = loaded[0].content.config.pos_weight
     evaluation = Evaluation(
         run=run.name,
         checkpoint=_within(workspace, choice.paths[0]) if len(choice.paths) == 1 else choice.label,
@@ -73,6 +77,7 @@ def evaluate(
         chosen_until=iso(prepared.spec.choice_end),
         test_evaluations=looks,
         checkpoints=_single_scores(choice, found, registry) if len(found) > 1 else [],
+        uncalibrated=[t.name for t in prepared.spec.targets if pos_weight_mode(t, modes) == "batch"],
     )
     write_predictions(folder, prediction_frame(comparisons), asdict(evaluation))
     return evaluation

@@ -37,8 +37,13 @@ def notes(evaluation: Evaluation) -> list[str]:
     ]
     chosen = f"checkpoints were chosen on the validation labels that end by {evaluation.chosen_until}"
     looks = f"looks at the test part in this workspace: {evaluation.test_evaluations}"
+    scores = [
+        f"{target}: trained with pos_weight batch, so that its outputs are scores and no probabilities"
+        for target in evaluation.uncalibrated
+    ]
     return [
         *left_out,
+        *scores,
         *([chosen] if evaluation.split == "val" else []),
         f"predictions: {evaluation.predictions}, and .csv beside it",
         looks,

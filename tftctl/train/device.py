@@ -40,19 +40,17 @@ class Device:
 def choose_device(accelerator: str, config: ModelConfig) -> Device:
     """`auto` takes a CUDA GPU where there is one, and bf16 where that computes in it, else 32 bits.
 
-    Raises UsageError for GPUs that torch does not see, ConfigError for float16 on a CPU, which has no arithmetic for
-    it.
+    Raises UsageError for GPUs that torch does not see, ConfigError for 16 bits on a CPU: few have an LSTM of them.
     """
     cuda = torch.cuda.is_available()
     if accelerator == "gpu" and not cuda:
         raise UsageError("--accelerator gpu: torch sees no CUDA GPU here", "use --accelerator cpu, or leave it out")
     if accelerator == "cpu" or not cuda:
-        if config.precision == "16-mixed":
-            raise ConfigError("precision: 16-mixed needs a GPU", "use auto, 32-true or bf16-mixed here")
+        if config.precision not in ("auto", "32-true"):
+            raise ConfigError(f"precision: {config.precision} needs a GPU", "use auto or 32-true here")
         name = platform.processor() or platform.machine()
-        precision: str = "32-true" if config.precision == "auto" else config.precision
         devices = 1 if config.devices == "auto" else config.devices
-        return Device("cpu", precision, name, torch.get_num_threads(), devices, config.num_nodes)
+        return Device("cpu", "32-true", name, torch.get_num_threads(), devices, config.num_nodes)
     there = torch.cuda.device_count()
     devices = there if config.devices == "auto" else config.devices
     if devices > there:
