@@ -174,7 +174,7 @@ def machine() -> str:
         platform.machine(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    names = ("polars", "numpy", "pandas", "TA-Lib", "numba", "duckdb", "pandas-ta-classic", "ta")
+    names = ("polars", "numpy", "pandas", "TA-Lib", "numba", "duckdb", "torch", "pandas-ta-classic", "ta")
     versions = ", ".join(f"{name} {found}" for name in names if (found := _version(name)))
     usable = len(os.sched_getaffinity(0))
     return f"{model}, {usable} cores, {memory:.0f} GiB; Python {platform.python_version()}, {versions}"
