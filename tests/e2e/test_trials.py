@@ -35,7 +35,7 @@ def test_a_trial_goes_all_the_way_and_keeps_nothing(workspace: Workspace) -> Non
 
 def test_a_few_batches_can_be_learned_by_heart(workspace: Workspace) -> None:
     """Training and validation are the same windows, so that the loss must fall far below that of the data."""
-    options = [*OPTIONS, "max_epochs=25", "max_encoder_length=6", "lr=0.03", "dropout=0", "weight_decay=0", "plot_every_n_epochs=0",
+    options = [*OPTIONS, "max_epochs=25", "max_encoder_length=6", "lr=0.03", "dropout=0", "plot_every_n_epochs=0",
                "monitor=val_loss", "monitor_mode=min", "hidden_size=16", "batch_size=16"]  # fmt: skip
     result = train_job(workspace, None, options, "cpu", quiet, overfit_batches=1)
     rows = epochs_of(workspace, str(result.run))

@@ -14,7 +14,7 @@ from tftctl.core.config.problems import Problem
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.errors import TftctlError, nearest
 from tftctl.core.registry import Registry
-from tftctl.train.composite import COMPOSITE_KEY, LOSS_KEYS, metric_at_end
+from tftctl.train.composite import COMPOSITE_KEY, LOSS_KEYS, loss_keys, metric_at_end
 
 _METRIC_KEY = re.compile(r"val_(?P<rest>.+?)@(?P<period>\w+)")
 # target -> its kind; None where features.yaml is not in order itself
@@ -129,8 +129,7 @@ def _model(place: str, config: ModelConfig, registry: Registry, targets: Kinds) 
             serving = {known: registry.loss(known).kinds for known in registry.names("loss")}
             yield from _serves(place, f"losses.{name}", name, loss, serving, targets)
             yield from _options(place, name, choice, registry)
-    logged = {*LOSS_KEYS, COMPOSITE_KEY, *(f"val_{name}_loss" for name in config.targets)}
-    if config.monitor not in logged:
+    if config.monitor not in (COMPOSITE_KEY, *loss_keys(config.targets)):
         yield from _metric_key(place, "monitor", config.monitor, registry, targets)
         metric = _metric_of(config.monitor, registry)
         if metric is not None and registry.metric(metric).direction == "nominal":

@@ -152,6 +152,12 @@ def losses_with_levels(kind: str, registry: Registry) -> list[str]:
     return [loss.name for loss in known if kind in loss.kinds and loss.levels({})]
 
 
+def loss_keys(targets: Collection[str]) -> list[str]:
+    """The losses that a training of these targets logs: lower is better in all of them."""
+    each = [f"{part}_{target}_loss" for part in ("val", "train") for target in targets]
+    return [*LOSS_KEYS, "train_loss", *each]
+
+
 def metric_at_end(stem: str, names: Collection[str]) -> str | None:
     """The metric at the end of `<target>_<metric>`: the longest, as a target may end in what looks like one."""
     return max((name for name in names if stem.endswith(f"_{name}")), key=len, default=None)

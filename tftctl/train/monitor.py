@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import ConfigError, choices
 from tftctl.plugins import Registry
-from tftctl.train.composite import COMPOSITE_KEY, LOSS_KEYS, NO_LEVELS, Levels, find_metric
+from tftctl.train.composite import COMPOSITE_KEY, NO_LEVELS, Levels, find_metric, loss_keys
 
 
 def check_monitor(
@@ -31,7 +31,7 @@ def check_monitor(
 
 
 def _better(key: str, kinds: Mapping[str, str], periods: Collection[str], registry: Registry, levels: Levels) -> str:
-    losses = [*LOSS_KEYS, *(f"val_{target}_loss" for target in kinds)]
+    losses = loss_keys(list(kinds))
     if key in losses:
         return "min"
     if key == COMPOSITE_KEY:

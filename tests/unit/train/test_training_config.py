@@ -66,6 +66,8 @@ def test_a_stage_without_targets_is_refused() -> None:
         ("val_loss", "min"),
         ("val_loss_for_ckpt", "min"),
         ("val_target_r_loss", "min"),
+        ("train_loss", "min"),
+        ("train_target_b_loss", "min"),
         ("val_target_b_roc_auc@1h", "max"),
         ("val_target_b_brier@4h", "min"),
     ],
@@ -80,7 +82,7 @@ def test_the_monitored_value_is_chosen_from_its_better_end(key: str, mode: str) 
 
 
 @pytest.mark.parametrize(
-    "key", ["val_nonsense", "train_loss", "val_target_x_loss", "val_target_b_roc_auc@1d", "val_target_b_rmse@1h"]
+    "key", ["val_nonsense", "lr", "val_target_x_loss", "val_target_b_roc_auc@1d", "val_target_b_rmse@1h"]
 )
 def test_a_monitored_value_that_is_not_logged_is_refused(key: str) -> None:
     """Lightning would say so after the first epoch."""
