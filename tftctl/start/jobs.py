@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +14,14 @@ from tftctl.core.config.loading import (
     load_weights_config,
     overridden,
 )
+from tftctl.core.errors import UsageError
 from tftctl.core.progress import Report, Say, Watch, silent, unwatched
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
 
 if TYPE_CHECKING:
+    from tftctl.core.config.model import ModelConfig
+    from tftctl.core.config.training import CompositeConfig, WeightsConfig
     from tftctl.data.splits import Split
     from tftctl.evaluate.evaluation import Evaluation
     from tftctl.features.actions import BuildPlan
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     from tftctl.features.health import Health
     from tftctl.features.warmup import Memory
     from tftctl.train.rate import RateTest
-    from tftctl.train.undertaking import TrainResult
+    from tftctl.train.undertaking import Asked, Job, TrainResult
+
+    Configurations = tuple[ModelConfig, WeightsConfig, CompositeConfig]
 
 
 def build_job(
@@ -113,33 +118,22 @@ def train_job(
     **options: Any,
 ) -> TrainResult:
     """`tftctl train`; `plan` is a file of stages, `options` are those of `tftctl.train.undertaking.Asked`."""
-    model = load_model_config(workspace, config, overrides)
-    weights, composite = load_weights_config(workspace, plan), load_composite_config(workspace)
-    from tftctl.data.source import require_tables, snapshot_number
-    from tftctl.store import Store
-
-    store, registry = Store(workspace.store), load_registry(workspace)
-    with store.read(snapshot_number(model)) as snapshot:
-        require_tables(snapshot)  # said at once, not after the seconds that torch takes to load
+    made = _configurations(workspace, config, overrides, plan)
+    _require_tables(workspace, made[0])
     from tftctl.train.fit import train
-    from tftctl.train.undertaking import Asked, Job
 
-    asked = Asked(model, weights, composite, plan=plan is not None or bool(options.get("stage")), **options)
-    return train(Job(workspace, store, registry, say, watch, accelerator), asked)
+    return train(_job(workspace, accelerator, say, watch), _asked(made, plan, options))
 
 
 def find_rate_job(
     workspace: Workspace, config: Path | None, overrides: Sequence[str], accelerator: str, say: Say
 ) -> RateTest:
     """`tftctl train --lr-find`."""
-    model = load_model_config(workspace, config, overrides)
-    weights, composite = load_weights_config(workspace), load_composite_config(workspace)
-    from tftctl.store import Store
+    made = _configurations(workspace, config, overrides, None)
+    _require_tables(workspace, made[0])
     from tftctl.train.rate import find_rate
-    from tftctl.train.undertaking import Asked, Job
 
-    job = Job(workspace, Store(workspace.store), load_registry(workspace), say, accelerator=accelerator)
-    return find_rate(job, Asked(model, weights, composite))
+    return find_rate(_job(workspace, accelerator, say, unwatched), _asked(made, None, {}))
 
 
 def resume_job(
@@ -156,17 +150,14 @@ def resume_job(
     Without a name it is `resume_ckpt` of the workspace's configuration, which is then compared with the run's.
     """
     named = load_model_config(workspace, config, overrides) if source is None or config else None
-    from tftctl.store import Store
-    from tftctl.train.ancestor import load_ancestor, required
+    source = _named(source or (named.resume_ckpt if named else None), "resume_ckpt", "resume")
+    from tftctl.train.ancestor import load_ancestor
     from tftctl.train.resume import resume
-    from tftctl.train.undertaking import Job
 
-    source = required(source or (named.resume_ckpt if named else None), "resume_ckpt", "resume")
     loaded, parent = load_ancestor(workspace, source)
     if named is None and overrides:
         named = overridden(loaded.content.config, overrides)
-    job = Job(workspace, Store(workspace.store), load_registry(workspace), say, watch, accelerator)
-    return resume(job, loaded, parent, named)
+    return resume(_job(workspace, accelerator, say, watch), loaded, parent, named)
 
 
 def warm_start_job(
@@ -182,18 +173,55 @@ def warm_start_job(
     **options: Any,
 ) -> TrainResult:
     """`tftctl warm-start`; without a name from `warm_start_ckpt`."""
-    model = load_model_config(workspace, config, overrides)
-    weights, composite = load_weights_config(workspace, plan), load_composite_config(workspace)
-    source = source or model.warm_start_ckpt
-    from tftctl.store import Store
-    from tftctl.train.ancestor import load_ancestor, required
-    from tftctl.train.undertaking import Asked, Job
+    made = _configurations(workspace, config, overrides, plan)
+    source = _named(source or made[0].warm_start_ckpt, "warm_start_ckpt", "warm-start")
+    _require_tables(workspace, made[0])
+    from tftctl.train.ancestor import load_ancestor
     from tftctl.train.warm import warm_start
 
-    loaded, parent = load_ancestor(workspace, required(source, "warm_start_ckpt", "warm-start"), prefer="best")
-    asked = Asked(model, weights, composite, plan=plan is not None or bool(options.get("stage")), **options)
-    job = Job(workspace, Store(workspace.store), load_registry(workspace), say, watch, accelerator)
-    return warm_start(job, asked, loaded, parent)
+    loaded, parent = load_ancestor(workspace, source, prefer="best")
+    return warm_start(_job(workspace, accelerator, say, watch), _asked(made, plan, options), loaded, parent)
+
+
+def _configurations(
+    workspace: Workspace, config: Path | None, overrides: Sequence[str], plan: Path | None
+) -> Configurations:
+    """What a training is configured by: model, stages, composite score."""
+    model = load_model_config(workspace, config, overrides)
+    return model, load_weights_config(workspace, plan), load_composite_config(workspace)
+
+
+def _require_tables(workspace: Workspace, model: ModelConfig) -> None:
+    """Said at once, not after the seconds that torch takes to load."""
+    from tftctl.data.source import require_tables, snapshot_number
+    from tftctl.store import Store
+
+    with Store(workspace.store).read(snapshot_number(model)) as snapshot:
+        require_tables(snapshot)
+
+
+def _named(source: str | None, key: str, command: str) -> str:
+    """The run or checkpoint to begin with. Raises UsageError where neither command nor configuration has one."""
+    if source is None:
+        raise UsageError(
+            f"{command}: which run? None is named, and {key} in the model configuration is null",
+            f"tftctl {command} RUN; runs: tftctl runs list",
+        )
+    return source
+
+
+def _asked(made: Configurations, plan: Path | None, options: Mapping[str, Any]) -> Asked:
+    from tftctl.train.undertaking import Asked
+
+    model, weights, composite = made
+    return Asked(model, weights, composite, plan=plan is not None or bool(options.get("stage")), **options)
+
+
+def _job(workspace: Workspace, accelerator: str, say: Say, watch: Watch) -> Job:
+    from tftctl.store import Store
+    from tftctl.train.undertaking import Job
+
+    return Job(workspace, Store(workspace.store), load_registry(workspace), say, watch, accelerator)
 
 
 def eval_job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tftctl.core.errors import DataError, UsageError
+from tftctl.core.errors import DataError
 from tftctl.core.workspace import Workspace
 from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint, scored_checkpoints
 from tftctl.train.keeper import LAST
@@ -42,16 +42,6 @@ def load_ancestor(workspace: Workspace, source: str, prefer: str = "last") -> tu
     if run is None:
         run = next((r for r in _runs(workspace) if r.manifest.get("id") == loaded.content.run_id), None)
     return loaded, run
-
-
-def required(source: str | None, key: str, command: str) -> str:
-    """The name of a run or checkpoint. Raises UsageError where neither command line nor configuration has one."""
-    if source is None:
-        raise UsageError(
-            f"{command}: which run? None is named, and {key} in the model configuration is null",
-            f"tftctl {command} RUN; runs: tftctl runs list",
-        )
-    return source
 
 
 def _run_around(path: Path) -> Run | None:
