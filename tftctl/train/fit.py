@@ -58,11 +58,13 @@ def prepare(job: Job, asked: Asked, snapshot: Snapshot, command: Literal["train"
     if idle:
         say(f"weights_config.yaml: not in this store, not used: {', '.join(idle)}")
     stages = [enabled(stage, config.targets) for stage in stages]
+    if asked.trial:
+        stages = [stages[0].model_copy(update={"last": 1})]
     weighted = [target.model_copy(update={"weight": stages[0].weights[target.name]}) for target in targets]
     prepared = prepare_training(job.workspace.store, snapshot, config, inputs, weighted, job.registry)
     judge = make_judge(job, asked, prepared)
-    stages, steps = limit_steps(stages, prepared, asked, device)
     prepared = narrowed(prepared, asked, stages[0], device)
+    stages, steps = limit_steps(stages, prepared, asked, device)
     course = make_course(
         prepared, config, stages, steps, device, lr=peak, warmup=config.warm_start.warmup if is_warm else True
     )
@@ -88,8 +90,8 @@ def check_scores(
 
 
 def _stages(asked: Asked, config: ModelConfig) -> list[Stage]:
-    if asked.trial or not asked.plan:
-        return whole_training(config, asked.weights, 1 if asked.trial else config.max_epochs)
+    if not asked.plan:
+        return whole_training(config, asked.weights, config.max_epochs)
     return planned(config, asked.weights, config.max_epochs, asked.stage)
 
 

@@ -23,9 +23,13 @@ def choose_targets(
 
     Raises ConfigError for a target that the store lacks, or a loss that does not serve its kind.
     """
-    for name in [*names, *config.losses]:
+    modes = config.pos_weight if isinstance(config.pos_weight, dict) else {}
+    for name in [*names, *config.losses, *modes]:
         if name not in described:
             raise ConfigError(f"the store has no target {name!r}", choices(name, described, "targets"))
+    for name in modes:
+        if described[name]["kind"] != "binary":
+            raise ConfigError(f"pos_weight: {name} is {described[name]['kind']}", "only binary targets have one")
     return [_target_spec(name, described[name], config, registry) for name in names]
 
 

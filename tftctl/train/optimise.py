@@ -90,7 +90,8 @@ def _factor(step: int, shape: tuple[str, float, float], steps: int) -> float:
 def freeze(module: nn.Module, patterns: Sequence[str], resting: Collection[int] = ()) -> int:
     """Train every parameter but those that match a pattern, and the heads of resting targets; returns how many rest.
 
-    Patterns are of the names in the network, like `lstm_encoder*`, or of the whole name.
+    Patterns are of the names in the network, like `lstm_encoder*`, or of the whole name. Raises ConfigError where they
+    leave nothing of the network to train.
     """
     heads = tuple(f"{PREFIX}output_layer.{place}." for place in resting)
     trained = _learned(module)
@@ -99,6 +100,8 @@ def freeze(module: nn.Module, patterns: Sequence[str], resting: Collection[int] 
         rests = any(matches(name, pattern) for pattern in patterns) or (heads and name.startswith(heads))
         parameter.requires_grad_(name in trained and not rests)
         still += parameter.numel() if rests else 0
+    if not any(parameter.requires_grad for name, parameter in module.named_parameters() if name != "loss.log_vars"):
+        raise ConfigError(f"freeze: {', '.join(patterns)} leave nothing to train", "freeze fewer parts")
     return still
 
 

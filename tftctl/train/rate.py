@@ -12,7 +12,8 @@ from tftctl.core.workspace import Workspace
 from tftctl.data.loaders import train_loader
 from tftctl.data.source import snapshot_number
 from tftctl.train.fit import prepare
-from tftctl.train.loop import train_order
+from tftctl.train.loop import frozen_by, train_order
+from tftctl.train.optimise import freeze
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.session import reproducible
 from tftctl.train.setup import launch, make_module, set_up
@@ -66,6 +67,7 @@ def _trial_steps(job: Job, undertaking: Undertaking) -> tuple[list[float], list[
     fabric = launch(config, device, course.stages)
     with reproducible(config.seed):
         module = make_module(config, prepared.spec, job.registry)
+        freeze(module, (*course.stages[0].freeze, *frozen_by(config, 0)))
         with quiet_lightning():
             parts = set_up(fabric, module, config, course)
     order = train_order(prepared, config, course.stages[0].batch_size, None)

@@ -11,6 +11,8 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from tftctl.core.config.loading import dump_yaml, read_yaml
+from tftctl.core.errors import ConfigError
+from tftctl.core.files import replace_text
 from tftctl.train.checkpoint import StageBest
 from tftctl.train.composite import COMPOSITE_KEY
 from tftctl.train.pictures import add_pictures, draw_forecasts, save_pictures
@@ -58,15 +60,21 @@ class Recorder:
     def write_stages(self, best: Mapping[str, StageBest]) -> None:
         """`stages.yaml`, and the run's entry in the stage log."""
         document = {stage.name: _entry(stage, best.get(stage.name)) for stage in self._stages}
-        (self._run.root / "stages.yaml").write_text(dump_yaml(document), encoding="utf-8")
+        replace_text(self._run.root / "stages.yaml", dump_yaml(document))
         self._stage_log.parent.mkdir(parents=True, exist_ok=True)
-        others = read_yaml(self._stage_log) if self._stage_log.is_file() else {}
-        entries = {**(others or {}), self._run.name: document}
-        self._stage_log.write_text(dump_yaml(entries), encoding="utf-8")
+        replace_text(self._stage_log, dump_yaml({**read_stage_log(self._stage_log), self._run.name: document}))
 
     def close(self) -> None:
         """Finish the event file."""
         self._writer.close()
+
+
+def read_stage_log(path: Path) -> dict[str, Any]:
+    """Entries by run; none where there is no file yet. Raises ConfigError where it is something else."""
+    found = (read_yaml(path) if path.is_file() else None) or {}
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is no log of stages", "choose another --log-name")
+    return found
 
 
 def better(before: StageBest | None, values: Mapping[str, float]) -> StageBest:

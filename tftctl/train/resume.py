@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tftctl.core.config.model import ModelConfig
@@ -11,7 +12,7 @@ from tftctl.core.progress import Say
 from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.inputs import choose_inputs, read_allowlist
 from tftctl.store import Snapshot
-from tftctl.train.checkpoint import CheckpointContent, Course, LoadedCheckpoint
+from tftctl.train.checkpoint import CheckpointContent, Course, LoadedCheckpoint, Progress
 from tftctl.train.device import Device, choose_device
 from tftctl.train.fit import make_judge, narrowed
 from tftctl.train.rundir import Run
@@ -52,14 +53,14 @@ def resume(job: Job, loaded: LoadedCheckpoint, parent: Run | None, given: ModelC
         prepared = prepare_again(job.store.root, snapshot, content.spec, job.registry)
         device = choose_device(job.accelerator, config)
         _check_devices(content, device)
-        course = extended(content, config, prepared, device, say)
-        if content.progress.stopped or content.progress.epoch >= course.epochs:
-            _nothing_left(content, parent)
-        asked = Asked(config, content.weights, content.composite, plan=len(course.stages) > 1,
+        asked = Asked(config, content.weights, content.composite, plan=len(content.course.stages) > 1,
                       overfit_batches=parent.manifest.get("overfit_batches"))  # fmt: skip
+        prepared = narrowed(prepared, asked, content.course.stages[0], device)
+        course = extended(content, config, prepared, device, say)
+        _check_what_is_left(content.progress, config, course, parent.name)
+        loaded = _not_stopped(loaded)
         judge = make_judge(job, asked, prepared)
         judge.composite.remove(content.progress.removed)
-        prepared = narrowed(prepared, asked, course.stages[0], device)
         at = f"epoch {content.progress.epoch + 1} of {course.epochs}, step {content.progress.step}"
         say(f"resuming {parent.name} at {at}, on snapshot {content.spec.snapshot}")
         return carry_out(
@@ -150,17 +151,25 @@ def _check_devices(content: CheckpointContent, device: Device) -> None:
         )
 
 
-def _nothing_left(content: CheckpointContent, parent: Run) -> None:
-    progress, name = content.progress, parent.name
-    if progress.stopped:
+def _check_what_is_left(progress: Progress, config: ModelConfig, course: Course, name: str) -> None:
+    """Raise UsageError for a training that early stopping has ended, and still would, and for a finished one."""
+    patience = config.early_stopping
+    if progress.stopped and patience is not None and progress.waited >= patience.patience:
         raise UsageError(
             f"{name} stopped early at epoch {progress.epoch}",
             f"go on all the same: tftctl resume {name} -o early_stopping=null",
         )
-    raise UsageError(
-        f"{name} has finished its {progress.epoch} epochs",
-        f"train longer: tftctl resume {name} -o max_epochs={2 * progress.epoch}",
-    )
+    if progress.epoch >= course.epochs:
+        raise UsageError(
+            f"{name} has finished its {progress.epoch} epochs",
+            f"train longer: tftctl resume {name} -o max_epochs={2 * progress.epoch}",
+        )
+
+
+def _not_stopped(loaded: LoadedCheckpoint) -> LoadedCheckpoint:
+    """A training that goes on has not been ended by early stopping, whatever its checkpoint says."""
+    progress = loaded.content.progress.model_copy(update={"stopped": False})
+    return replace(loaded, content=loaded.content.model_copy(update={"progress": progress}))
 
 
 def _listed(different: Mapping[str, tuple[Any, Any]]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tftctl import __version__
 from tftctl.core.errors import DataError, UsageError, choices
+from tftctl.core.files import replace_text
 from tftctl.core.times import iso, now_ms
 from tftctl.core.workspace import Workspace
 
@@ -78,7 +79,7 @@ def write_manifest(run: Run, run_id: str, command: str, facts: Mapping[str, Any]
         "machine": platform.platform(),
         **facts,
     }
-    (run.root / "manifest.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    replace_text(run.root / "manifest.json", json.dumps(document, indent=2) + "\n")
 
 
 def find_run(workspace: Workspace, name: str | None) -> Run:

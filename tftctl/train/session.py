@@ -25,12 +25,11 @@ from tftctl.train.device import looking_batch
 from tftctl.train.keeper import LAST, Keeper
 from tftctl.train.loop import Ears, Interrupted, Outputs, TrainingLoop
 from tftctl.train.module import ForecastModule
-from tftctl.train.optimise import check_patterns
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.record import Ancestry, record_run
-from tftctl.train.recorder import Recorder
+from tftctl.train.recorder import Recorder, read_stage_log
 from tftctl.train.rundir import Run, create_run
-from tftctl.train.setup import launch, make_module, set_up
+from tftctl.train.setup import check_frozen, launch, make_module, set_up
 from tftctl.train.signals import Stopper, enough_memory
 from tftctl.train.undertaking import Job, TrainResult, Undertaking, nobody
 
@@ -53,15 +52,16 @@ def _carry_out(job: Job, undertaking: Undertaking, snapshot: Snapshot, home: Wor
     say = job.say if fabric.is_global_zero else nobody
     with reproducible(config.seed):
         module = make_module(config, prepared.spec, job.registry)
-        patterns = [pattern for stage in undertaking.course.stages for pattern in stage.freeze]
-        check_patterns(module, [*patterns, *(config.freeze or ())])
+        check_frozen(module, config, undertaking.course.stages)
+        read_stage_log(_stage_log(home, undertaking, ""))
         facts = _begin_with(undertaking, module, say)
         run = _new_run(fabric, home, undertaking.command)
         content = _content(undertaking, run, snapshot)
         if fabric.is_global_zero:
             _record(job, undertaking, run, content, snapshot, facts)
-            say(f"run {run.root.relative_to(home.root)}")
-        loop = _loop(job, undertaking, fabric, module, run, content, say)
+            if not undertaking.asked.trial:
+                say(f"run {run.root.relative_to(home.root)}")
+        loop = _loop(job, home, undertaking, fabric, module, run, content, say)
         _run(loop, undertaking, run, say)
     if not fabric.is_global_zero:
         raise SystemExit(0)  # the first process has the result
@@ -76,6 +76,7 @@ def _new_run(fabric: Fabric, home: Workspace, command: str) -> Run:
 
 def _loop(
     job: Job,
+    home: Workspace,
     undertaking: Undertaking,
     fabric: Fabric,
     module: ForecastModule,
@@ -87,7 +88,7 @@ def _loop(
     shape = network_shape(config, prepared.spec)
     with quiet_lightning():
         parts = set_up(fabric, module, config, course)
-    outputs = _outputs(job.workspace, undertaking, run, content) if fabric.is_global_zero else None
+    outputs = _outputs(home, undertaking, run, content) if fabric.is_global_zero else None
     watch = job.watch if fabric.is_global_zero else unwatched
     looking = looking_batch(shape, undertaking.device.accelerator == "cuda")
     loop = TrainingLoop(parts, prepared, content, undertaking.judge, outputs, Ears(say, watch, Stopper(say)), looking)
@@ -97,11 +98,10 @@ def _loop(
     return loop
 
 
-def _outputs(workspace: Workspace, undertaking: Undertaking, run: Run, content: CheckpointContent) -> Outputs:
+def _outputs(home: Workspace, undertaking: Undertaking, run: Run, content: CheckpointContent) -> Outputs:
     asked = undertaking.asked
-    log_folder = run.root if asked.trial else workspace.root / "stage_logs"
     units = {target.name: target.unit for target in content.spec.targets}
-    recorder = Recorder(run, content.course.stages, log_folder / f"{asked.log_name or run.name}.yaml", units)
+    recorder = Recorder(run, content.course.stages, _stage_log(home, undertaking, run.name), units)
     keeper = Keeper(run.checkpoints, asked.config, content.progress.kept)
     if undertaking.command == "resume" and undertaking.parent is not None:
         rows = read_rows(undertaking.parent)
@@ -109,6 +109,11 @@ def _outputs(workspace: Workspace, undertaking: Undertaking, run: Run, content: 
         keeper.inherit(undertaking.parent.checkpoints)
     recorder.write_stages(content.progress.stages)
     return Outputs(keeper, recorder)
+
+
+def _stage_log(home: Workspace, undertaking: Undertaking, run: str) -> Path:
+    """The file of its stages: the run's own where no name was given."""
+    return home.root / "stage_logs" / f"{undertaking.asked.log_name or run}.yaml"
 
 
 def _run(loop: TrainingLoop, undertaking: Undertaking, run: Run, say: Say) -> None:
@@ -121,7 +126,10 @@ def _run(loop: TrainingLoop, undertaking: Undertaking, run: Run, say: Say) -> No
             loop.run()
     except Interrupted:
         at = f"epoch {loop.progress.epoch + 1}, step {loop.progress.step}"
-        say(f"stopped at {at}; go on with: tftctl resume {run.name}")
+        say(
+            f"stopped at {at}; "
+            + ("nothing is kept" if undertaking.asked.trial else f"go on with: tftctl resume {run.name}")
+        )
         raise KeyboardInterrupt from None
     except OSError as error:
         raise DataError(

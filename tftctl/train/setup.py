@@ -16,9 +16,9 @@ from tftctl.plugins import Registry
 from tftctl.train.checkpoint import Course, network_shape
 from tftctl.train.device import Device
 from tftctl.train.hybrid import HybridLoss
-from tftctl.train.loop import Parts, train_order
+from tftctl.train.loop import Parts, frozen_by, train_order
 from tftctl.train.module import ForecastModule
-from tftctl.train.optimise import Average, make_optimiser, make_schedule
+from tftctl.train.optimise import Average, check_patterns, freeze, make_optimiser, make_schedule
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.stages import Stage
 
@@ -47,6 +47,14 @@ def make_module(config: ModelConfig, spec: DataSpec, registry: Registry) -> Fore
         network = ForecastNetwork(network_shape(config, spec))
     loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry, config.pos_weight)
     return ForecastModule(network, loss, len(spec.symbols) if spec.pooled else None)
+
+
+def check_frozen(module: ForecastModule, config: ModelConfig, stages: Sequence[Stage]) -> None:
+    """Raise ConfigError where a stage, the later ones too, freezes what is not there, or everything."""
+    check_patterns(module, [*(pattern for stage in stages for pattern in stage.freeze), *(config.freeze or ())])
+    for stage in stages:
+        freeze(module, (*stage.freeze, *frozen_by(config, stage.first)))
+    freeze(module, ())
 
 
 def set_up(fabric: Fabric, module: ForecastModule, config: ModelConfig, course: Course) -> Parts:
