@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from training_world import epochs_of, linked, quiet, untimed
+from typer.testing import CliRunner
 
-from tftctl.core.errors import ConfigError, TftctlError
+from tftctl.cli.app import app
+from tftctl.core.errors import ConfigError, TftctlError, UsageError
 from tftctl.core.workspace import Workspace
-from tftctl.start.jobs import resume_job, train_job
+from tftctl.start.jobs import find_rate_job, resume_job, train_job
 from tftctl.train.checkpoint import load_checkpoint
 
 SMALL = ["periods=[4h]", "batch_size=256", "plot_every_n_epochs=0", "max_epochs=2", "max_steps=2"]
@@ -109,3 +111,22 @@ def test_a_trial_looks_at_the_plan_and_leaves_nothing(workspace: Workspace) -> N
     assert any("parameters are frozen from epoch 1 on" in line for line in said)
     assert not any("runs/" in line for line in said)
     assert left(workspace) == []
+
+
+def test_a_search_for_a_rate_leaves_a_picture_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It trains what would be trained, on one process whatever `devices` says."""
+    monkeypatch.setattr("tftctl.train.rate.TRIALS", 6)
+    found = find_rate_job(workspace, None, [*SMALL, "devices=2", "freeze=[lstm_encoder]"], "cpu", quiet)
+    assert found.rates[0] == pytest.approx(1e-7)
+    assert len(found.losses) == len(found.rates) <= 6
+    assert left(workspace) == ["reports", "reports/lr_find", found.picture]
+    with pytest.raises(ConfigError, match="no parameter is called like 'lstm_encodr'"):
+        find_rate_job(workspace, None, [*SMALL, "freeze=[lstm_encodr]"], "cpu", quiet)
+
+
+def test_a_search_for_a_rate_refuses_what_it_would_ignore(workspace: Workspace) -> None:
+    """No option is accepted and then not used."""
+    arguments = ["-w", str(workspace.root), "train", "--lr-find", "--fast-dev-run", "--stage", "second"]
+    refused = CliRunner().invoke(app, arguments).exception
+    assert isinstance(refused, UsageError)
+    assert refused.message == "--lr-find does not go with --stage, --fast-dev-run"

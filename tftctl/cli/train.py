@@ -62,6 +62,10 @@ def train(
     chosen += _lists(symbols=symbols, periods=periods, targets=targets)
     workspace = workspace_of(ctx)
     if lr_find:
+        _refuse_beside_lr_find(
+            stage_plan=stage_plan, stage=stage, log_name=log_name, fast_dev_run=fast_dev_run,
+            overfit_batches=overfit_batches,
+        )  # fmt: skip
         _find_rate(ctx, config, chosen, accelerator, as_json)
         return
     with training_display() as (watch, tell):
@@ -119,6 +123,15 @@ def warm_start(
             log_name=log_name, trial=fast_dev_run,
         )  # fmt: skip
     _print_result(result, as_json)
+
+
+def _refuse_beside_lr_find(**given: object) -> None:
+    """Raise UsageError for options that a search for a rate would ignore."""
+    from tftctl.core.errors import UsageError
+
+    there = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if there:
+        raise UsageError(f"--lr-find does not go with {', '.join(there)}", "leave one of them out")
 
 
 def _find_rate(ctx: typer.Context, config: Path | None, chosen: list[str], accelerator: str, as_json: bool) -> None:

@@ -84,7 +84,7 @@ class CheckpointContent(_Frozen):
     `run_id` is that of the run's manifest: names of runs can be given twice, in two workspaces.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     run: str
     run_id: str
     config: ModelConfig

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from tftctl.train.scores import Forecasts
 from tftctl.train.signals import Stopper
 from tftctl.train.stages import Stage, stage_at
 from tftctl.train.sums import EpochSums
-from tftctl.train.validation import gathered, validation_losses
+from tftctl.train.validation import collected, gathered, validation_losses
 
 NAN = float("nan")
 
@@ -218,13 +219,14 @@ class TrainingLoop:
         done = self.progress.epoch + 1
         self._judge_progress(stage, values)
         self._sums = self._no_sums()
+        states = self._states()
         if self.outputs is not None:
             self.outputs.recorder.add(row)
             every = self.config.plot_every_n_epochs
             if every and (done % every == 0 or done == self.content.course.epochs or self.progress.stopped):
                 self.outputs.recorder.draw(forecasts, done - 1, self.progress.global_step)
             self.outputs.recorder.write_stages(self.progress.stages)
-            self.outputs.keeper.end_epoch(done - 1, values, self._write)
+            self.outputs.keeper.end_epoch(done - 1, values, partial(self._write, states=states))
         self._tell("epoch", stage, done, self.content.course.epochs, row)
         if not math.isfinite(values["val_loss"]):
             self.ears.say("warning: the network has diverged, its losses are not finite; lower lr or gradient_clip_val")
@@ -269,16 +271,17 @@ class TrainingLoop:
         self.progress = self.progress.model_copy(update=changes)
 
     def _save_last(self) -> None:
+        states = self._states()
         if self.outputs is not None:
-            self.outputs.keeper.save_last(self._write)
+            self.outputs.keeper.save_last(partial(self._write, states=states))
         self.parts.fabric.barrier()
 
-    def _write(self, path: Path) -> None:
+    def _write(self, path: Path, states: list[dict[str, Any]]) -> None:
         kept = self.outputs.keeper.kept if self.outputs is not None else []
         content = self.content.model_copy(update={"progress": self.progress.model_copy(update={"kept": kept})})
         with self.averaged():
             state = {name: value.clone() for name, value in self.parts.module.state_dict().items()}
-        write_checkpoint(path, content, state, self._training_state())
+        write_checkpoint(path, content, state, {**self._training_state(), "processes": states})
 
     def _training_state(self) -> dict[str, Any]:
         parts = self.parts
@@ -287,11 +290,18 @@ class TrainingLoop:
             "schedule": parts.schedule.state_dict(),
             "raw": parts.module.state_dict() if parts.average is not None else {},
             "precision": parts.fabric.strategy.precision.state_dict(),
-            "sums": self._sums.state(),
             "lr": self._lr,
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state() if parts.fabric.device.type == "cuda" else None,
         }
+
+    def _states(self) -> list[dict[str, Any]]:
+        """What each process has of its own: its generators, and the sums of this epoch."""
+        on_cuda = self.parts.fabric.device.type == "cuda"
+        own = {
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state() if on_cuda else None,
+            "sums": self._sums.state(),
+        }
+        return collected(self.parts.fabric, own)
 
     def load(self, loaded: LoadedCheckpoint) -> None:
         """Go on where a checkpoint was written."""
@@ -303,12 +313,12 @@ class TrainingLoop:
         parts.optimiser.load_state_dict(training["optimiser"])
         parts.schedule.load_state_dict(training["schedule"])
         parts.fabric.strategy.precision.load_state_dict(training["precision"])
-        self._sums.load(training["sums"])
         self._lr = training["lr"]
-        if parts.fabric.is_global_zero:
-            torch.set_rng_state(training["rng"])
-            if training["rng_cuda"] is not None and parts.fabric.device.type == "cuda":
-                torch.cuda.set_rng_state(training["rng_cuda"])
+        own = training["processes"][parts.fabric.global_rank]
+        self._sums.load(own["sums"])
+        torch.set_rng_state(own["rng"])
+        if own["rng_cuda"] is not None and parts.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(own["rng_cuda"])
 
     def _no_sums(self) -> EpochSums:
         return EpochSums.empty(len(self._names), self.parts.fabric.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tftctl.train.loop import frozen_by, train_order
 from tftctl.train.optimise import freeze
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.session import reproducible
-from tftctl.train.setup import launch, make_module, set_up
+from tftctl.train.setup import check_frozen, launch, make_module, set_up
 from tftctl.train.undertaking import Asked, Job, Undertaking
 
 LOWEST, HIGHEST, TRIALS = 1e-7, 1.0, 100
@@ -43,8 +43,10 @@ class RateTest:
 def find_rate(job: Job, asked: Asked) -> RateTest:
     """Train a fresh network for up to 100 steps at rates from 1e-7 to 1, each a step higher, and draw the losses.
 
-    It stops where the loss is four times the best one. Nothing is kept but a picture in reports/.
+    It stops where the loss is four times the best one. One process does it, on the batches of one. Nothing is kept but
+    a picture in reports/.
     """
+    asked = replace(asked, config=asked.config.model_copy(update={"devices": 1, "num_nodes": 1}))
     with job.store.read(snapshot_number(asked.config)) as snapshot:
         undertaking = prepare(job, asked, snapshot, "train")
         rates, losses = _trial_steps(job, undertaking)
@@ -67,6 +69,7 @@ def _trial_steps(job: Job, undertaking: Undertaking) -> tuple[list[float], list[
     fabric = launch(config, device, course.stages)
     with reproducible(config.seed):
         module = make_module(config, prepared.spec, job.registry)
+        check_frozen(module, config, course.stages)
         freeze(module, (*course.stages[0].freeze, *frozen_by(config, 0)))
         with quiet_lightning():
             parts = set_up(fabric, module, config, course)

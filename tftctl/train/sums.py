@@ -45,7 +45,8 @@ class EpochSums:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint in the middle of an epoch."""
-        return {name: getattr(self, name) for name in ("total", "weighted", "sums", "counts", "portions")}
+        tensors = {name: getattr(self, name).cpu() for name in ("total", "weighted", "sums", "counts")}
+        return {**tensors, "portions": self.portions}
 
     def load(self, state: dict[str, Any]) -> None:
         """What `state` gave."""

@@ -18,6 +18,15 @@ def validation_losses(names: Sequence[str], sums: Tensor, counts: Tensor) -> dic
     return {"val_loss": mean, "val_loss_for_ckpt": mean, **losses}
 
 
+def collected(fabric: Fabric, own: Any) -> list[Any]:
+    """What every process has, in the order of the processes. All of them have to ask."""
+    if fabric.world_size == 1:
+        return [own]
+    everyone: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(everyone, own)
+    return everyone
+
+
 def gathered(fabric: Fabric, seen: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Origins, forecasts, summed losses and counts of all processes, in the order of the origins."""
     origins, forecasts, sums, counts = zip(*seen, strict=True)
@@ -25,8 +34,7 @@ def gathered(fabric: Fabric, seen: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor
     rows, made = torch.cat(origins), torch.cat(forecasts)
     if fabric.world_size == 1:
         return rows, made, total, count
-    everyone: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(everyone, (rows, made, total, count))
+    everyone = collected(fabric, (rows, made, total, count))
     rows, made = torch.cat([part[0] for part in everyone]), torch.cat([part[1] for part in everyone])
     order = rows.argsort()
     return (
