@@ -45,14 +45,18 @@ def unseen_groups(
     """Groups whose symbol or period no training origin has, so that its embedding would stay as it was drawn.
 
     `train` are the row numbers of training origins; `declared` symbols are allowed without any. `pooled` (symbol,
-    period) have no embedding of their own, and train none.
+    period) have no embedding of their own, and train none: they need a period that others train.
     """
     panel_trained = [panel.groups[number] for number in np.unique(panel.group[train])]
     trained = [group for group in panel_trained if (group.symbol, group.period) not in pooled]
     symbols = {group.symbol for group in trained} | set(declared)
     periods = {group.period for group in trained}
-    rest = [group for group in panel.groups if (group.symbol, group.period) not in pooled]
-    unseen = [group for group in rest if group.symbol not in symbols or group.period not in periods]
+    unknown = {group for group in panel.groups if (group.symbol, group.period) in pooled}
+    unseen = [
+        group
+        for group in panel.groups
+        if group.period not in periods or (group.symbol not in symbols and group not in unknown)
+    ]
     return dict.fromkeys(unseen, NEVER_TRAINED)
 
 

@@ -85,7 +85,7 @@ def idle_targets(
                 raise ConfigError(f"{_FILE}: there is no target {name!r}", choices(name, described, "targets"))
             if name not in described and name not in idle:
                 idle.append(name)
-        if not any(stage.weights.get(name) for name in trained):
+        if not any(stage.weights.get(name, 1.0) for name in trained):
             raise ConfigError(
                 f"{_FILE} gives every enabled target the weight 0 in {stage.name}",
                 choices("", stage.weights, "targets"),

@@ -136,6 +136,15 @@ def test_weights_that_are_all_0_are_refused(registry: Registry, stage: str) -> N
         idle_targets(planned(CONFIG, WeightsConfig(stages), 2), ["target_r"], ["target_r"], registry)
 
 
+def test_a_stage_that_names_no_weights_trains_every_target(registry: Registry) -> None:
+    """An unnamed target weighs 1, so that a stage may have a rate or frozen parts and nothing else."""
+    stages = planned(CONFIG, WeightsConfig({"a": {"lr": 1e-4}, "b": {"target_r": 0.0}}), 2)
+    targets = ["target_b", "target_r"]
+    assert idle_targets(stages, targets, targets, registry) == []
+    weights = [enabled(stage, targets).weights for stage in stages]
+    assert weights == [{"target_b": 1.0, "target_r": 1.0}, {"target_b": 1.0, "target_r": 0.0}]
+
+
 def test_a_stage_trains_enabled_targets_only() -> None:
     """A name that is not among the configuration's targets is no typo to pass over."""
     with pytest.raises(ConfigError, match="trains 'target_x', which is not enabled"):
