@@ -41,6 +41,8 @@ BAD_OPTIONS = {
     "losses={target_logreturn: bce}": (2, "the loss 'bce' is not", "smooth_l1"),
     "output_size=[1, 1, 3]": (2, "output_size", "[1, 1, 1]"),
     "data_path=99": (3, "99", ""),
+    "pos_weight={target_logreturn: batch}": (2, "'target_logreturn' is no enabled binary target", "target_binarytrend"),
+    "unseen=pooled\nsymbols=[SYN01]\nperiods=[1d]": (3, "SYN01 1d", "more bars"),
     "symbols=[SYN01]\nperiods=[1d]": (3, "SYN01 1d", "more bars"),
 }
 

@@ -129,6 +129,8 @@ def _model(place: str, config: ModelConfig, registry: Registry, targets: Kinds) 
             serving = {known: registry.loss(known).kinds for known in registry.names("loss")}
             yield from _serves(place, f"losses.{name}", name, loss, serving, targets)
             yield from _options(place, name, choice, registry)
+    for name in config.pos_weight if isinstance(config.pos_weight, dict) else ():
+        yield from _known_target(place, f"pos_weight.{name}", name, targets)
     if config.monitor not in (COMPOSITE_KEY, *loss_keys(config.targets)):
         yield from _metric_key(place, "monitor", config.monitor, registry, targets)
         metric = _metric_of(config.monitor, registry)
