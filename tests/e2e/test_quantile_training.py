@@ -65,7 +65,8 @@ def test_predictions_hold_quantiles_that_give_the_scores(run: tuple[Workspace, s
     frame = pl.read_parquet(workspace.root / found["predictions"])
     assert frame.columns[-5:] == ["q5", "q10", "q50", "q90", "q97_5"]
     values = {(m["model"], m["target"], m["period"], m["metric"]): m["value"] for m in found["metrics"]}
-    assert {key[:2] for key in values if key[3] == "coverage"} == {("tft", target) for target in LEVELS}
+    scored = {(model, target) for model in ("tft", "mean") for target in LEVELS}
+    assert {key[:2] for key in values if key[3] == "coverage"} == scored
     for target in TARGETS:
         rows = frame.filter(pl.col("target") == target, pl.col("period") == "1h")
         columns = LEVELS.get(target, ())

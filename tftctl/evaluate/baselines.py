@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,15 +22,32 @@ def training_means(panel: Panel, place: int, cuts: Cuts) -> Values:
 
     That is the base rate where the target is binary; NaN where the group has no training label.
     """
-    training = assign(panel.available_at, panel.last_label_end(), cuts) == 0
     found = np.full(panel.rows, np.nan)
+    for rows, labels in _training_labels(panel, place, cuts):
+        found[rows] = labels.mean()
+    return found
+
+
+def training_quantiles(panel: Panel, place: int, cuts: Cuts, levels: Sequence[float]) -> Values:
+    """Per row, the quantiles of its (symbol, period)'s training labels of target number `place`: (N, Q), linear.
+
+    NaN where the group has no training label.
+    """
+    found = np.full((panel.rows, len(levels)), np.nan)
+    for rows, labels in _training_labels(panel, place, cuts):
+        found[rows] = np.quantile(labels, levels)
+    return found
+
+
+def _training_labels(panel: Panel, place: int, cuts: Cuts) -> Iterator[tuple[slice, Values]]:
+    """Rows of each group that has training labels, and these."""
+    training = assign(panel.available_at, panel.last_label_end(), cuts) == 0
     for group in panel.groups:
         rows = slice(group.start, group.stop)
         labels = panel.labels[rows, place][training[rows]].astype(np.float64)
         labels = labels[np.isfinite(labels)]
         if labels.size:
-            found[rows] = labels.mean()
-    return found
+            yield rows, labels
 
 
 def persistence(panel: Panel, place: int) -> Values:

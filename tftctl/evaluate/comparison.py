@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tftctl.data.assemble import Prepared
 from tftctl.data.panel import Panel
-from tftctl.evaluate.baselines import MEAN, PERSISTENCE, persistence, training_means
+from tftctl.evaluate.baselines import MEAN, PERSISTENCE, persistence, training_means, training_quantiles
 from tftctl.plugins import Registry
 from tftctl.train.scores import Forecasts, score_all
 
@@ -30,11 +30,13 @@ _QUANTILES = ("quantiles", "quantiles_raw")
 class Comparison:
     """Forecasts of one target beside those of the baselines, in the target's unit, NaN where one has none.
 
-    `centre` and `scale` standardise the unit per row, so that every model is scored in the same terms.
+    `quantiles` (N, Q) are those of the training labels at the network's levels, which go with their mean. `centre` and
+    `scale` standardise the unit per row, so that every model is scored in the same terms.
     """
 
     network: Forecasts
     baselines: Mapping[str, Values]
+    quantiles: Values
     centre: Values
     scale: Values
 
@@ -53,6 +55,11 @@ class Comparison:
             name: replace(plain, prediction_raw=raw[rows], prediction=(raw[rows] - centre) / scale)
             for name, raw in self.baselines.items()
         }
+        if network.levels:
+            raw = self.quantiles[rows]
+            standardised = (raw - centre[:, None]) / scale[:, None]
+            levels = network.levels
+            others[MEAN] = replace(others[MEAN], levels=levels, quantiles=standardised, quantiles_raw=raw)
         return {NETWORK: network, **others}
 
 
@@ -72,6 +79,7 @@ def compare(prepared: Prepared, forecasts: Sequence[Forecasts]) -> list[Comparis
                     MEAN: training_means(panel, place, spec.cuts)[rows],
                     PERSISTENCE: persistence(panel, place)[rows],
                 },
+                quantiles=training_quantiles(panel, place, spec.cuts, entry.levels)[rows],
                 centre=np.array([group.centre[place] for group in groups]),
                 scale=np.array([group.scale[place] for group in groups]),
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from training_world import HOUR, hand_panel, prepare
@@ -10,7 +12,7 @@ from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared
 from tftctl.data.panel import Panel
 from tftctl.data.splits import Cuts
-from tftctl.evaluate.baselines import latest_known, persistence, training_means
+from tftctl.evaluate.baselines import latest_known, persistence, training_means, training_quantiles
 from tftctl.evaluate.comparison import NETWORK, average, compare, count_origins, pick_rows, score_models
 from tftctl.evaluate.counter import count_look, looks_at_test
 from tftctl.evaluate.predictions import prediction_frame
@@ -98,6 +100,34 @@ def test_the_mean_is_that_of_the_groups_training_labels() -> None:
     found = training_means(panel, 0, Cuts(cut, cut + HOUR))
     assert found[:100] == pytest.approx(want[0])
     assert found[100:] == pytest.approx(want[1])
+
+
+def test_the_quantiles_of_the_groups_training_labels_cover_what_they_promise(prepared: Prepared) -> None:
+    """M4: a head that forecasts quantiles has a baseline that does, from training labels alone, in the same terms."""
+    panel, spec = prepared.panel, prepared.spec
+    place = [target.kind for target in spec.targets].index("regression")
+    levels = (0.1, 0.5, 0.9)
+    found = training_quantiles(panel, place, spec.cuts, levels)
+    for group in panel.groups:
+        train = [
+            float(panel.labels[row, place])
+            for row in range(group.start, group.stop)
+            if panel.last_label_end()[row] <= spec.train_end and np.isfinite(panel.labels[row, place])
+        ]
+        assert found[group.start] == pytest.approx(np.percentile(train, [10, 50, 90]))
+    origins = prepared.splits["train"]
+    outputs = np.zeros((origins.size, len(spec.targets)))
+    (entry,) = (f for f in forecasts_of(prepared, origins, outputs) if f.target == spec.targets[place].name)
+    zeros = np.zeros((entry.truth.size, 3))
+    headed = dataclasses.replace(entry, levels=levels, quantiles=zeros, quantiles_raw=zeros)
+    scores = {
+        (row["model"], row["period"], row["metric"]): row["value"]
+        for row in score_models(compare(prepared, [headed]), load_registry())
+    }
+    for period in spec.periods:
+        assert scores["mean", period, "coverage"] == pytest.approx(0.8, abs=0.02)
+        assert 0 < scores["mean", period, "pinball"] < 0.4
+        assert ("persistence", period, "pinball") not in scores
 
 
 def test_models_are_compared_at_the_same_origins_in_the_same_terms(prepared: Prepared) -> None:
