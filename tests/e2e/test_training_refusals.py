@@ -45,6 +45,7 @@ def left(workspace: Workspace) -> list[str]:
         ("freeze=[lstm_encodr]", "no parameter is called like 'lstm_encodr'"),
         ("freeze=['*']", "leave nothing to train"),
         ("pos_weight={target_binarytrnd: off}", "the store has no target 'target_binarytrnd'"),
+        ("devices=200", "fewer than the 200 processes"),
         ("pos_weight={target_logreturn: off}", "pos_weight: target_logreturn is regression"),
     ],
 )

@@ -94,12 +94,17 @@ def make_course(
 
 
 def steps_of(prepared: Prepared, config: ModelConfig, batch_size: int, steps: int | None, device: Device) -> int:
-    """Optimiser steps of an epoch."""
+    """Optimiser steps of an epoch. Raises ConfigError where there are fewer origins than processes to share them."""
     order = train_order(prepared, config, batch_size, steps, device.processes)
     if not order.steps:
         raise ConfigError(
             f"{prepared.splits['train'].size} training origins are fewer than the {order.shares.parts} portions of a "
             "batch",
             "lower accumulate_grad_batches or devices",
+        )
+    if prepared.choosing.size < device.processes:
+        raise ConfigError(
+            f"{prepared.choosing.size} validation origins are fewer than the {device.processes} processes",
+            "lower devices, or raise val_ratio or val_days",
         )
     return order.steps

@@ -74,7 +74,7 @@ def transplant(loaded: LoadedCheckpoint, module: ForecastModule, spec: DataSpec)
             continue  # weights and positive weights are those of this training
         report.parameters += value.numel()
         found = _source(name, loaded.state, old_spec, spec, report)
-        places = _places(name, old, new, old_spec, spec)
+        places = _places(name, old, new, old_spec, spec, report)
         fitted = _fitted(found, value, places) if found is not None else None
         if fitted is None:
             _note_fresh(report, name, found, value, unlike)
@@ -131,13 +131,16 @@ def _source(name: str, state: Mapping[str, Tensor], old: DataSpec, new: DataSpec
     return state.get(f"network.tft.output_layer{place}.{head['inner']}")
 
 
-def _places(name: str, old: NetworkShape, new: NetworkShape, old_spec: DataSpec, spec: DataSpec) -> Places:
+def _places(
+    name: str, old: NetworkShape, new: NetworkShape, old_spec: DataSpec, spec: DataSpec, report: Transplant
+) -> Places:
     embedding, gates = _EMBEDDING.fullmatch(name), _GATES.fullmatch(name)
     if embedding is not None:
         before, after = _classes(old_spec, embedding["name"]), _classes(spec, embedding["name"])
         return [_by_name(before, after), None]
     if name == "loss.log_vars":
-        return [_by_name([target.name for target in old_spec.targets], [target.name for target in spec.targets])]
+        kept = ["" if target.name in report.reasons else target.name for target in spec.targets]
+        return [_by_name([target.name for target in old_spec.targets], kept)]
     if gates is not None:
         return _gate_places(gates["inner"], _variables(gates["part"], old), _variables(gates["part"], new), new)
     return []

@@ -198,8 +198,11 @@ def test_new_symbols_get_new_embeddings_beside_the_old_ones(registry: Registry) 
 def test_another_loss_keeps_a_head_of_the_same_kind_only(registry: Registry) -> None:
     """A point is a point; three quantiles are none, and the report says why."""
     loaded = trained(spec(), registry)
+    loaded.state["loss.log_vars"] = torch.tensor([0.5, 0.7])
     data = spec(losses={"target_x": "smooth_l1", "target_y": "quantile"})
     module, before, report = started(loaded, data, registry)
+    # the log-variance of a fresh head is that of its new loss
+    assert module.state_dict()["loss.log_vars"].tolist() == [0.5, float(before["loss.log_vars"][1])]
     head = "network.tft.output_layer.{}.weight"
     assert torch.equal(module.state_dict()[head.format(0)], loaded.state[head.format(0)])
     assert torch.equal(module.state_dict()[head.format(1)], before[head.format(1)])
