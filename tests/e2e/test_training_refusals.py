@@ -10,6 +10,7 @@ from training_world import epochs_of, linked, quiet, untimed
 from typer.testing import CliRunner
 
 from tftctl.cli.app import app
+from tftctl.core.config.loading import read_yaml
 from tftctl.core.errors import ConfigError, TftctlError, UsageError
 from tftctl.core.workspace import Workspace
 from tftctl.start.jobs import find_rate_job, resume_job, train_job
@@ -112,6 +113,21 @@ def test_a_trial_looks_at_the_plan_and_leaves_nothing(workspace: Workspace) -> N
     assert any("parameters are frozen from epoch 1 on" in line for line in said)
     assert not any("runs/" in line for line in said)
     assert left(workspace) == []
+
+
+def test_processes_that_would_wait_for_frozen_parts_are_refused(workspace: Workspace) -> None:
+    """`strategy: ddp` says itself that every parameter has a gradient; auto knows better."""
+    with pytest.raises(ConfigError, match="strategy: ddp waits for gradients of frozen parts"):
+        train(workspace, "devices=2", "strategy=ddp", "freeze=[lstm_encoder]")
+    assert left(workspace) == []
+
+
+def test_a_resumed_training_goes_on_in_its_log_of_stages(workspace: Workspace) -> None:
+    """`--log-name` of the training that is gone on with."""
+    first = train(workspace, "max_epochs=1", log_name="shared")
+    resumed = resume_job(workspace, first.run, None, ["max_epochs=2"], "cpu", quiet)
+    entries = read_yaml(workspace.root / "stage_logs" / "shared.yaml")
+    assert {run: entry["stage_1"]["epochs_done"] for run, entry in entries.items()} == {first.run: 1, resumed.run: 2}
 
 
 def test_a_search_for_a_rate_leaves_a_picture_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,8 +53,10 @@ def resume(job: Job, loaded: LoadedCheckpoint, parent: Run | None, given: ModelC
         prepared = prepare_again(job.store.root, snapshot, content.spec, job.registry)
         device = choose_device(job.accelerator, config)
         _check_devices(content, device)
-        asked = Asked(config, content.weights, content.composite, plan=len(content.course.stages) > 1,
-                      overfit_batches=parent.manifest.get("overfit_batches"))  # fmt: skip
+        asked = Asked(
+            config, content.weights, content.composite, plan=len(content.course.stages) > 1,
+            log_name=parent.manifest.get("log_name"), overfit_batches=parent.manifest.get("overfit_batches"),
+        )  # fmt: skip
         prepared = narrowed(prepared, asked, content.course.stages[0], device)
         course = extended(content, config, prepared, device, say)
         _check_what_is_left(content.progress, config, course, parent.name)

@@ -179,7 +179,8 @@ def _record(
     facts: Mapping[str, Any],
 ) -> None:
     ancestry = Ancestry.of(undertaking.parent, undertaking.loaded)
-    options = {"stage_plan": undertaking.asked.plan, "overfit_batches": undertaking.asked.overfit_batches}
+    asked = undertaking.asked
+    options = {"stage_plan": asked.plan, "overfit_batches": asked.overfit_batches, "log_name": asked.log_name}
     record_run(
         run, undertaking.command, content, snapshot, job.registry, undertaking.prepared, undertaking.allowlist,
         undertaking.device, ancestry, {**options, **facts},

@@ -26,8 +26,10 @@ from tftctl.train.stages import Stage
 def launch(config: ModelConfig, device: Device, stages: Sequence[Stage]) -> Fabric:
     """Lightning's Fabric on the chosen devices; other processes of the training begin here."""
     strategy: str = config.strategy
-    if strategy == "auto" and device.processes > 1:
+    if strategy != "ddp_find_unused_parameters_true" and device.processes > 1:
         rests = config.freeze or any(stage.freeze or 0 in stage.weights.values() for stage in stages)
+        if rests and strategy == "ddp":
+            raise ConfigError("strategy: ddp waits for gradients of frozen parts and resting targets", "use auto")
         strategy = "ddp_find_unused_parameters_true" if rests else "ddp"
     with quiet_lightning():
         fabric = Fabric(
