@@ -292,6 +292,14 @@ CORNERS = {
     "no dropout, two layers": ["dropout=0", "lstm_layers=2"],
     "no known inputs": ["reals=[log_return, rsi_6, rsi_6__4h]"],
     "no checkpoints by score": ["top_k=0"],
+    "a training loss chooses": ["monitor=train_target_logreturn_loss", "monitor_mode=min"],
+    "a cosine, averaged, accumulated, balanced": [
+        "schedule=cosine",
+        "ema_decay=0.5",
+        "accumulate_grad_batches=2",
+        "balance=periods",
+        "batch_size=50",
+    ],
 }
 
 

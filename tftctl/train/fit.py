@@ -17,13 +17,12 @@ from tftctl.plugins import Registry
 from tftctl.store import Snapshot
 from tftctl.train.announce import announce
 from tftctl.train.composite import CompositeScore
+from tftctl.train.course import make_course, steps_of, train_order
 from tftctl.train.device import Device, choose_device
 from tftctl.train.judge import Judge
-from tftctl.train.loop import train_order
 from tftctl.train.losses import choose_targets
 from tftctl.train.monitor import check_monitor
 from tftctl.train.session import carry_out
-from tftctl.train.setup import make_course, steps_of
 from tftctl.train.stages import Stage, enabled, idle_targets, planned, whole_training
 from tftctl.train.undertaking import Asked, Job, TrainResult, Undertaking, first_process
 

@@ -4,73 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.progress import Say, TrainingStatus, Watch
+from tftctl.core.progress import TrainingStatus
 from tftctl.data.assemble import Prepared
 from tftctl.data.loaders import ordered_loader, train_loader
-from tftctl.data.order import Shares, TrainOrder, categories_of
+from tftctl.data.order import Shares, TrainOrder
 from tftctl.data.windows import Batch
+from tftctl.train.advance import after_epoch
 from tftctl.train.checkpoint import CheckpointContent, LoadedCheckpoint, write_checkpoint
 from tftctl.train.clock import Clock
+from tftctl.train.course import frozen_by, train_order
 from tftctl.train.judge import Judge
-from tftctl.train.keeper import Keeper
-from tftctl.train.module import ForecastModule
-from tftctl.train.optimise import Average, freeze, rate_of, scale_peak, step_schedule
+from tftctl.train.optimise import freeze, rate_of, scale_peak, step_schedule
+from tftctl.train.parts import Ears, Outputs, Parts
 from tftctl.train.predict import forecasts_of
-from tftctl.train.recorder import Recorder, Row, better
+from tftctl.train.recorder import Row
+from tftctl.train.saved import module_state, process_states, restore, training_state
 from tftctl.train.scores import Forecasts
-from tftctl.train.signals import Stopper
 from tftctl.train.stages import Stage, stage_at
 from tftctl.train.sums import EpochSums
-from tftctl.train.validation import collected, gathered, validation_losses
-
-NAN = float("nan")
+from tftctl.train.validation import gathered, validation_losses
 
 
 class Interrupted(KeyboardInterrupt):
     """Somebody asked the training to stop; its last checkpoint is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What learns. `wrapped` is `module` as Fabric runs it, and `stepped` its `optimiser`; `average` may be None."""
-
-    fabric: Fabric
-    module: ForecastModule
-    wrapped: Any
-    optimiser: Optimizer
-    stepped: Any
-    schedule: LRScheduler
-    average: Average | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """Who is told: `say` lines, `watch` every step; `stopper` is asked after every step."""
-
-    say: Say
-    watch: Watch
-    stopper: Stopper
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where the main process writes; None in the others."""
-
-    keeper: Keeper
-    recorder: Recorder
 
 
 class TrainingLoop:
@@ -191,7 +155,7 @@ class TrainingLoop:
         mine = torch.from_numpy(self.prepared.choosing)[fabric.global_rank :: fabric.world_size]
         loader = ordered_loader(self.prepared.source, mine, self._looking)
         seen: list[tuple[Tensor, ...]] = []
-        with self.averaged(), torch.no_grad(), fabric.autocast():
+        with parts.averaged(), torch.no_grad(), fabric.autocast():
             for number, batch in enumerate(loader):
                 looked = parts.module.look(fabric.to_device(batch))
                 seen.append((batch["origin"], *(tensor.cpu() for tensor in looked)))
@@ -206,53 +170,29 @@ class TrainingLoop:
         found = forecasts_of(self.prepared, origins.numpy(), forecasts.numpy())
         return {**values, **self.judge.score(found, values)}, found
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """The module with averaged weights, where there are any."""
-        average = self.parts.average
-        return nullcontext() if average is None else average.used(self.parts.module)
-
     def _end_epoch(self, stage: Stage, values: dict[str, float], forecasts: list[Forecasts]) -> None:
         """Write the epoch's row, pictures, stages and checkpoint; what is chosen is chosen for all processes."""
         trained = self._sums.values(self.parts.fabric, self._names)
-        values = self.parts.fabric.broadcast(values)
-        row = self._row(stage, {**trained, **values})
+        logged = {**trained, **self.parts.fabric.broadcast(values)}
+        row = self._row(stage, logged)
         done = self.progress.epoch + 1
-        self._judge_progress(stage, values)
+        self.progress = after_epoch(self.progress, self.config, stage, logged, self.judge.composite.removed)
         self._sums = self._no_sums()
-        states = self._states()
+        states = process_states(self.parts, self._sums)
         if self.outputs is not None:
             self.outputs.recorder.add(row)
             every = self.config.plot_every_n_epochs
             if every and (done % every == 0 or done == self.content.course.epochs or self.progress.stopped):
                 self.outputs.recorder.draw(forecasts, done - 1, self.progress.global_step)
             self.outputs.recorder.write_stages(self.progress.stages)
-            self.outputs.keeper.end_epoch(done - 1, values, partial(self._write, states=states))
+            self.outputs.keeper.end_epoch(done - 1, logged, partial(self._write, states=states))
         self._tell("epoch", stage, done, self.content.course.epochs, row)
-        if not math.isfinite(values["val_loss"]):
+        if not math.isfinite(logged["val_loss"]):
             self.ears.say("warning: the network has diverged, its losses are not finite; lower lr or gradient_clip_val")
         if self.progress.stopped:
             self.ears.say(
                 f"stopped early: {self.config.monitor} has not become better for {self.progress.waited} epochs"
             )
-
-    def _judge_progress(self, stage: Stage, values: Mapping[str, float]) -> None:
-        """The next epoch, the best of the stage, and how long nothing has become better."""
-        best, waited = self.progress.best, self.progress.waited + 1
-        value = values.get(self.config.monitor, NAN)
-        sign = 1.0 if self.config.monitor_mode == "max" else -1.0
-        patience = self.config.early_stopping
-        margin = patience.min_delta if patience else 0.0
-        if math.isfinite(value) and (best is None or sign * (value - best) > margin):
-            best, waited = value, 0
-        self._advance(
-            epoch=self.progress.epoch + 1,
-            step=0,
-            best=best,
-            waited=waited,
-            stopped=patience is not None and waited >= patience.patience,
-            stages={**self.progress.stages, stage.name: better(self.progress.stages.get(stage.name), values)},
-            removed=self.judge.composite.removed,
-        )
 
     def _row(self, stage: Stage, values: Mapping[str, float]) -> Row:
         scales = self.parts.module.loss.scales().tolist()
@@ -270,8 +210,12 @@ class TrainingLoop:
     def _advance(self, **changes: Any) -> None:
         self.progress = self.progress.model_copy(update=changes)
 
+    def load(self, loaded: LoadedCheckpoint) -> None:
+        """Go on where a checkpoint was written."""
+        self._lr = restore(self.parts, self._sums, loaded)
+
     def _save_last(self) -> None:
-        states = self._states()
+        states = process_states(self.parts, self._sums)
         if self.outputs is not None:
             self.outputs.keeper.save_last(partial(self._write, states=states))
         self.parts.fabric.barrier()
@@ -279,46 +223,7 @@ class TrainingLoop:
     def _write(self, path: Path, states: list[dict[str, Any]]) -> None:
         kept = self.outputs.keeper.kept if self.outputs is not None else []
         content = self.content.model_copy(update={"progress": self.progress.model_copy(update={"kept": kept})})
-        with self.averaged():
-            state = {name: value.clone() for name, value in self.parts.module.state_dict().items()}
-        write_checkpoint(path, content, state, {**self._training_state(), "processes": states})
-
-    def _training_state(self) -> dict[str, Any]:
-        parts = self.parts
-        return {
-            "optimiser": parts.optimiser.state_dict(),
-            "schedule": parts.schedule.state_dict(),
-            "raw": parts.module.state_dict() if parts.average is not None else {},
-            "precision": parts.fabric.strategy.precision.state_dict(),
-            "lr": self._lr,
-        }
-
-    def _states(self) -> list[dict[str, Any]]:
-        """What each process has of its own: its generators, and the sums of this epoch."""
-        on_cuda = self.parts.fabric.device.type == "cuda"
-        own = {
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state() if on_cuda else None,
-            "sums": self._sums.state(),
-        }
-        return collected(self.parts.fabric, own)
-
-    def load(self, loaded: LoadedCheckpoint) -> None:
-        """Go on where a checkpoint was written."""
-        parts, training = self.parts, loaded.training
-        if parts.average is not None:
-            own = dict(parts.module.named_parameters())
-            parts.average.values = {name: loaded.state[name].to(own[name].device).clone() for name in own}
-        parts.module.load_state_dict(training["raw"] or loaded.state)
-        parts.optimiser.load_state_dict(training["optimiser"])
-        parts.schedule.load_state_dict(training["schedule"])
-        parts.fabric.strategy.precision.load_state_dict(training["precision"])
-        self._lr = training["lr"]
-        own = training["processes"][parts.fabric.global_rank]
-        self._sums.load(own["sums"])
-        torch.set_rng_state(own["rng"])
-        if own["rng_cuda"] is not None and parts.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(own["rng_cuda"])
+        write_checkpoint(path, content, module_state(self.parts), training_state(self.parts, self._lr, states))
 
     def _no_sums(self) -> EpochSums:
         return EpochSums.empty(len(self._names), self.parts.fabric.device)
@@ -347,26 +252,3 @@ class TrainingLoop:
                 remaining_seconds=self._clock.remaining(),
             )
         )
-
-
-def train_order(
-    prepared: Prepared, config: ModelConfig, batch_size: int, steps: int | None, world: int = 1, rank: int = 0
-) -> TrainOrder:
-    """The order of training origins, balanced as configured."""
-    origins = prepared.splits["train"]
-    group = prepared.panel.group[origins]
-    period = prepared.source.period.numpy()[group]
-    return TrainOrder(
-        torch.from_numpy(origins),
-        prepared.source.labels,
-        Shares(batch_size, config.accumulate_grad_batches, world, rank),
-        config.seed,
-        categories_of(group, period, config.balance),
-        steps,
-    )
-
-
-def frozen_by(config: ModelConfig, epoch: int) -> list[str]:
-    """The patterns of `freeze` until `unfreeze_at_epoch`."""
-    over = config.unfreeze_at_epoch is not None and epoch >= config.unfreeze_at_epoch
-    return [] if over else list(config.freeze or ())

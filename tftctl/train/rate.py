@@ -11,8 +11,8 @@ from pathlib import Path
 from tftctl.core.workspace import Workspace
 from tftctl.data.loaders import train_loader
 from tftctl.data.source import snapshot_number
+from tftctl.train.course import frozen_by, train_order
 from tftctl.train.fit import prepare
-from tftctl.train.loop import frozen_by, train_order
 from tftctl.train.optimise import freeze
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.session import reproducible

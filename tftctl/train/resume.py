@@ -13,11 +13,11 @@ from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.inputs import choose_inputs, read_allowlist
 from tftctl.store import Snapshot
 from tftctl.train.checkpoint import CheckpointContent, Course, LoadedCheckpoint, Progress
+from tftctl.train.course import steps_of
 from tftctl.train.device import Device, choose_device
 from tftctl.train.fit import make_judge, narrowed
 from tftctl.train.rundir import Run
 from tftctl.train.session import carry_out, data_versions
-from tftctl.train.setup import steps_of
 from tftctl.train.undertaking import Asked, Job, TrainResult, Undertaking, first_process
 
 # where these differ, the given value is used: they change no number of an epoch

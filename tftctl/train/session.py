@@ -23,8 +23,9 @@ from tftctl.train.checkpoint import CheckpointContent, Progress, network_shape
 from tftctl.train.curves import best_row, read_rows
 from tftctl.train.device import looking_batch
 from tftctl.train.keeper import LAST, Keeper
-from tftctl.train.loop import Ears, Interrupted, Outputs, TrainingLoop
+from tftctl.train.loop import Interrupted, TrainingLoop
 from tftctl.train.module import ForecastModule
+from tftctl.train.parts import Ears, Outputs
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.record import Ancestry, record_run
 from tftctl.train.recorder import Recorder, read_stage_log

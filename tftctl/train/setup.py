@@ -8,17 +8,16 @@ import torch
 from lightning.fabric import Fabric
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.errors import ConfigError
-from tftctl.data.assemble import Prepared
 from tftctl.data.spec import DataSpec
 from tftctl.model.network import ForecastNetwork
 from tftctl.plugins import Registry
 from tftctl.train.checkpoint import Course, network_shape
+from tftctl.train.course import frozen_by
 from tftctl.train.device import Device
 from tftctl.train.hybrid import HybridLoss
-from tftctl.train.loop import Parts, frozen_by, train_order
 from tftctl.train.module import ForecastModule
 from tftctl.train.optimise import Average, check_patterns, freeze, make_optimiser, make_schedule
+from tftctl.train.parts import Parts
 from tftctl.train.quiet import quiet_lightning
 from tftctl.train.stages import Stage
 
@@ -68,45 +67,3 @@ def set_up(fabric: Fabric, module: ForecastModule, config: ModelConfig, course: 
     if not fabric.is_global_zero:
         torch.manual_seed(config.seed + fabric.global_rank)  # weights come from the first process, dropout does not
     return Parts(fabric, module, wrapped, optimiser, stepped, schedule, average)
-
-
-def make_course(
-    prepared: Prepared,
-    config: ModelConfig,
-    stages: Sequence[Stage],
-    steps_per_epoch: int | None,
-    device: Device,
-    *,
-    lr: float,
-    warmup: bool,
-) -> Course:
-    """All steps of a training. Raises ConfigError where the origins do not make one global batch."""
-    steps = sum(
-        stage.epochs * steps_of(prepared, config, stage.batch_size, steps_per_epoch, device) for stage in stages
-    )
-    return Course(
-        stages=list(stages),
-        epochs=stages[-1].last,
-        steps=steps,
-        steps_per_epoch=steps_per_epoch,
-        schedule_steps=steps,
-        lr=lr,
-        warmup=warmup,
-    )
-
-
-def steps_of(prepared: Prepared, config: ModelConfig, batch_size: int, steps: int | None, device: Device) -> int:
-    """Optimiser steps of an epoch. Raises ConfigError where there are fewer origins than processes to share them."""
-    order = train_order(prepared, config, batch_size, steps, device.processes)
-    if not order.steps:
-        raise ConfigError(
-            f"{prepared.splits['train'].size} training origins are fewer than the {order.shares.parts} portions of a "
-            "batch",
-            "lower accumulate_grad_batches or devices",
-        )
-    if prepared.choosing.size < device.processes:
-        raise ConfigError(
-            f"{prepared.choosing.size} validation origins are fewer than the {device.processes} processes",
-            "lower devices, or raise val_ratio or val_days",
-        )
-    return order.steps
