@@ -8,6 +8,7 @@ import torch
 from lightning.fabric import Fabric
 
 from tftctl.core.config.model import ModelConfig
+from tftctl.core.errors import ConfigError
 from tftctl.data.spec import DataSpec
 from tftctl.model.network import ForecastNetwork
 from tftctl.plugins import Registry
