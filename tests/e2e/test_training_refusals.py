@@ -78,6 +78,14 @@ def test_a_damaged_log_of_stages_is_told_before_there_is_a_run(workspace: Worksp
     assert log.read_text() == text
 
 
+@pytest.mark.parametrize("name", ["../outside", "a/b"])
+def test_a_log_of_stages_lies_in_its_folder(workspace: Workspace, name: str) -> None:
+    """A name is no path out of stage_logs/."""
+    with pytest.raises(UsageError, match="without a folder"):
+        train(workspace, log_name=name)
+    assert left(workspace) == []
+
+
 def test_a_training_that_stopped_early_goes_on_as_its_hint_says(workspace: Workspace) -> None:
     """Without early stopping: to the end, the curve beginning with that of the stopped run."""
     options = ["max_steps=null", "symbols=[SYN01]", "max_epochs=3", "early_stopping={patience: 1, min_delta: 10}"]

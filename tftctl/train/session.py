@@ -15,7 +15,7 @@ import torch
 from lightning.fabric import Fabric, seed_everything
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.errors import DataError
+from tftctl.core.errors import DataError, UsageError
 from tftctl.core.progress import Say, unwatched
 from tftctl.core.workspace import Workspace
 from tftctl.store import Snapshot
@@ -113,8 +113,11 @@ def _outputs(home: Workspace, undertaking: Undertaking, run: Run, content: Check
 
 
 def _stage_log(home: Workspace, undertaking: Undertaking, run: str) -> Path:
-    """The file of its stages: the run's own where no name was given."""
-    return home.root / "stage_logs" / f"{undertaking.asked.log_name or run}.yaml"
+    """The file of its stages: the run's own where no name was given. Raises UsageError for a name that is a path."""
+    name = undertaking.asked.log_name or run
+    if name != Path(name).name:
+        raise UsageError(f"--log-name {name}: it is a file in stage_logs/, without a folder", "leave the folder out")
+    return home.root / "stage_logs" / f"{name}.yaml"
 
 
 def _run(loop: TrainingLoop, undertaking: Undertaking, run: Run, say: Say) -> None:
