@@ -25,9 +25,8 @@ def make_optimiser(config: ModelConfig, module: nn.Module) -> Optimizer:
     """Adam or AdamW, fused; no weight decay on biases, norms and log-variances."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
-    for name, parameter in module.named_parameters():
-        is_matrix = parameter.ndim > 1 and "norm" not in name and name != "loss.log_vars"
-        (decayed if is_matrix else plain).append(parameter)
+    for parameter in module.parameters():
+        (decayed if parameter.ndim > 1 else plain).append(parameter)  # biases, norms and log-variances are vectors
     make = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return make(groups, lr=config.lr, fused=True)

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from tftctl.core.config.model import Cosine, ModelConfig
 from tftctl.core.errors import ConfigError
+from tftctl.model.network import ForecastNetwork, NetworkShape
 from tftctl.train.optimise import (
     Average,
     check_patterns,
@@ -22,6 +23,7 @@ from tftctl.train.optimise import (
     scale_peak,
     step_schedule,
 )
+from tftctl.train.quiet import quiet_lightning
 
 
 def network() -> nn.Module:
@@ -103,6 +105,25 @@ def test_another_peak_scales_the_steps_to_come(schedule: str) -> None:
         step_schedule(cycle)
     assert found[:4] == plain[:4]
     assert found[4:] == pytest.approx([rate / 5 for rate in plain[4:]])
+
+
+def test_every_matrix_of_the_network_decays_and_nothing_else() -> None:
+    """No decay on biases, norms and log-variances; the gated units inside a `gate_norm` are matrices like others."""
+    shape = NetworkShape(
+        reals=("a", "b"), known=(0,), symbols=3, periods=2, static=("symbol",), varying=("period",), outputs=(1, 2),
+        encoder_length=4, hidden_size=4, hidden_continuous_size=4, lstm_layers=1, dropout=0.0, attention_head_size=2,
+    )  # fmt: skip
+    with quiet_lightning():
+        net = ForecastNetwork(shape)
+    norms = {id(p) for part in net.modules() if isinstance(part, nn.LayerNorm) for p in part.parameters()}
+    decayed, plain = make_optimiser(ModelConfig(weight_decay=0.5), net).param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.5, 0.0)
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    for parameter in plain["params"]:
+        name = names[id(parameter)]
+        assert id(parameter) in norms or name.endswith("mask") or "bias" in name.split(".")[-1], name
+    assert "tft.pre_output_gate_norm.glu.fc.weight" in {names[id(parameter)] for parameter in decayed["params"]}
+    assert not norms & {id(parameter) for parameter in decayed["params"]}
 
 
 def test_frozen_parameters_do_not_move_and_thaw() -> None:
