@@ -112,12 +112,15 @@ class HybridLoss(nn.Module):
         raw = raw if self._weights[place] else raw.detach()
         return self.heads[place](raw.float(), labels, pos).sum()
 
-    def sums(self, raw: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum and count (T,) of the losses without positive weights, for `val_loss` (M3)."""
+    def sums(self, raw: Sequence[Tensor], labels: Tensor, period: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum and count (T,) of the losses, for `val_loss` (M3): positive weights are out of rows and logits."""
         sums, counts = [], []
         for place, head in enumerate(self.heads):
             present = labels[:, place].isfinite()
-            loss = head(raw[place][present].float(), labels[present, place], None)
+            outputs = raw[place][present].float()
+            if self.targets[place].kind == "binary":
+                outputs = outputs - self.pos_weight[place][period[present], None].log()  # type: ignore[index]
+            loss = head(outputs, labels[present, place], None)
             sums.append(loss.sum())
             counts.append(present.sum())
         return torch.stack(sums), torch.stack(counts)

@@ -35,7 +35,7 @@ class ForecastModule(nn.Module):
     def look(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Forecasts (B, columns), loss sums (T,) and counts (T,) without positive weights (M3)."""
         raw = self.network(batch)
-        sums, counts = self.loss.sums(raw, batch["labels"])
+        sums, counts = self.loss.sums(raw, batch["labels"], batch["period"])
         return self.loss.forecasts(raw, batch["period"]), sums, counts
 
     def _anonymous(self, codes: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ def test_a_weight_of_0_takes_a_target_out_of_training_and_leaves_it_in_val_loss(
     found.total.backward()
     assert raw[1].grad is None
     assert torch.isfinite(loss.log_vars.grad).all()  # type: ignore[arg-type]
-    _, counts = loss.sums(raw, labels)
+    _, counts = loss.sums(raw, labels, period)
     assert counts.tolist() == [12, 12]
 
 
@@ -204,7 +204,7 @@ def test_a_batch_weighs_its_own_classes(registry: Registry) -> None:
         want = sum(bce(x, float(y), weight) for x, y in zip(logits, labels[:, 0], strict=True)) / 40
         assert float(loss(raw, labels, period).total.detach()) == pytest.approx(want, rel=1e-5)
     plain = sum(bce(x, float(y)) for x, y in zip(logits, labels[:, 0], strict=True))
-    assert float(loss.sums(raw, labels)[0].detach()) == pytest.approx(plain, rel=1e-5)
+    assert float(loss.sums(raw, labels, period)[0].detach()) == pytest.approx(plain, rel=1e-5)
     assert torch.allclose(loss.forecasts(raw, period)[:, 0], torch.sigmoid(raw[0][:, 0]))
 
 
@@ -274,13 +274,15 @@ def test_positive_weights_and_log_variances_travel_in_the_state(registry: Regist
 
 
 def test_val_loss_knows_neither_uncertainty_nor_weights(registry: Registry) -> None:
-    """M3: the same sums whatever sigma, pos_weight and stage weights are."""
-    raw, labels, _ = batch(40)
-    plain = HybridLoss([binary(base_rate={}), regression()], PERIODS, False, registry).sums(raw, labels)
+    """M3: the same sums for the same probabilities, whatever sigma, pos_weight and stage weights are."""
+    raw, labels, period = batch(40)
+    plain = HybridLoss([binary(base_rate={}), regression()], PERIODS, False, registry).sums(raw, labels, period)
     dressed = HybridLoss([binary(weight=5), regression(weight=0)], PERIODS, True, registry)
     dressed.log_vars.data = torch.tensor([3.0, -4.0])
-    for got, want in zip(dressed.sums(raw, labels), plain, strict=True):
-        assert torch.equal(got, want)
+    odds = torch.tensor([RATES[PERIODS[place]] for place in period.tolist()]).logit()
+    shifted = [raw[0] - odds[:, None], raw[1]]  # what a head learns that is trained with (1 - rate) / rate
+    for got, want in zip(dressed.sums(shifted, labels, period), plain, strict=True):
+        assert torch.allclose(got, want)
     by_hand = sum(bce(float(x), float(y)) for x, y in zip(raw[0][:, 0].detach(), labels[:, 0], strict=True))
     assert float(plain[0][0].detach()) == pytest.approx(by_hand, rel=1e-5)
 
@@ -311,9 +313,11 @@ def validated(registry: Registry, parts: list[Tensor], sigma: float = 0.0) -> di
 def test_val_loss_does_not_depend_on_the_batches(registry: Registry, sizes: list[int]) -> None:
     """M3: accumulated as sums and counts; means of batch means would weigh a last small batch as a full one."""
     logged = validated(registry, list(torch.arange(300).split(sizes)), sigma=float(len(sizes) % 5))
-    raw, labels, _ = batch(300, 3, seed=4)
+    raw, labels, period = batch(300, 3, seed=4)
     kept = torch.arange(300) % 7 >= 3
-    first = np.mean([bce(float(x), float(y)) for x, y in zip(raw[0][:, 0].detach(), labels[:, 0], strict=True)])
+    rates = [RATES[PERIODS[place]] for place in period.tolist()]
+    logits = [float(x) - math.log((1 - rate) / rate) for x, rate in zip(raw[0][:, 0].detach(), rates, strict=True)]
+    first = np.mean([bce(x, float(y)) for x, y in zip(logits, labels[:, 0], strict=True)])
     second = float(((raw[1].detach()[kept, 0] - labels[kept, 1]) ** 2).mean())
     assert logged["val_target_b_loss"] == pytest.approx(first, rel=1e-5)
     assert logged["val_target_r_loss"] == pytest.approx(second, rel=1e-5)
