@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from training_world import document, epochs_of, linked, quiet, tftctl, untimed
 
 from tftctl.core.workspace import Workspace
 from tftctl.start.jobs import train_job
+from tftctl.train.checkpoint import load_checkpoint
 
 OPTIONS = [
     "dropout=0", "periods=[4h]", "max_steps=4", "plot_every_n_epochs=0", "ema_decay=0.5",
@@ -30,3 +32,17 @@ def test_two_processes_give_the_loss_of_one(trained: Workspace, tmp_path: Path) 
         assert got == {
             k: v if isinstance(v, str | None) else pytest.approx(v, rel=2e-5, abs=1e-6) for k, v in want.items()
         }
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_with_their_own_generators(trained: Workspace, tmp_path: Path) -> None:
+    """DESIGN 6: with dropout, after the first of two epochs, to the last digit."""
+    workspace = linked(trained, tmp_path)
+    options = ["periods=[4h]", "symbols=[SYN01]", "batch_size=100", "devices=2", "dropout=0.3", "max_epochs=2"]
+    line = ["--accelerator", "cpu", "--json", *(part for option in options for part in ("-o", option))]
+    whole = document(tftctl(workspace, "train", *line, "-o", "plot_every_n_epochs=0"))
+    (first,) = (workspace.runs / whole["run"] / "checkpoints").glob("epoch=000*")
+    states = [process["rng"] for process in load_checkpoint(first).training["processes"]]
+    assert len(states) == 2 and not torch.equal(states[0], states[1])
+    again = document(tftctl(workspace, "resume", str(first), "--accelerator", "cpu", "--json"))
+    assert untimed(epochs_of(workspace, again["run"])) == untimed(epochs_of(workspace, whole["run"]))

@@ -27,7 +27,8 @@ class TargetSpec(_Frozen):
 
     `levels`: of the quantiles that its head forecasts beside the point. `likelihood`: its loss has a scale of its own.
 
-    The base rate is the decision threshold; pos_weight = (1 - rate) / rate is fixed for training and taken out
+    The base rate is the decision threshold of a probability, 0.5 that of `scores`, whose positive weights are those of
+    each batch; pos_weight = (1 - rate) / rate is fixed for training and taken out
     of the probability again (M2).
     """
 
@@ -41,6 +42,7 @@ class TargetSpec(_Frozen):
     likelihood: bool = False
     weight: float = 1.0
     base_rate: dict[str, float] = {}
+    scores: bool = False
 
 
 class GroupSpec(_Frozen):

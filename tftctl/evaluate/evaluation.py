@@ -19,7 +19,6 @@ from tftctl.evaluate.predictions import prediction_frame, write_predictions
 from tftctl.plugins import Registry
 from tftctl.store import Store
 from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint
-from tftctl.train.hybrid import pos_weight_mode
 from tftctl.train.predict import predict_split, prepare_split
 from tftctl.train.rundir import Run
 from tftctl.train.scores import Forecasts, score_all
@@ -65,7 +64,6 @@ def evaluate(
     looks = count_look(workspace, run.name, choice.label) if split == "test" else looks_at_test(workspace)
     comparisons = compare(prepared, average(found))
     folder = run.root / "predictions" / f"{split}-{choice.label}"
-    modes = loaded[0].content.config.pos_weight
     evaluation = Evaluation(
         run=run.name,
         checkpoint=_within(workspace, choice.paths[0]) if len(choice.paths) == 1 else choice.label,
@@ -77,7 +75,7 @@ def evaluate(
         chosen_until=iso(prepared.spec.choice_end),
         test_evaluations=looks,
         checkpoints=_single_scores(choice, found, registry) if len(found) > 1 else [],
-        uncalibrated=[t.name for t in prepared.spec.targets if pos_weight_mode(t, modes) == "batch"],
+        uncalibrated=[target.name for target in prepared.spec.targets if target.scores],
     )
     write_predictions(folder, prediction_frame(comparisons), asdict(evaluation))
     return evaluation

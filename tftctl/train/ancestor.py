@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-from tftctl.core.errors import DataError
+from tftctl.core.errors import DataError, TftctlWarning
 from tftctl.core.workspace import Workspace
 from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint, scored_checkpoints
 from tftctl.train.keeper import LAST
@@ -29,9 +30,11 @@ def find_checkpoint(workspace: Workspace, source: str, prefer: str = "last") -> 
         return scored_checkpoints(run.checkpoints)[-1], run
     if ranked or last.is_file():
         return ranked[0] if ranked else last, run
+    parent = run.manifest.get("parent")
+    again = f"go on from its parent again: tftctl resume {parent}" if parent else "train again"
     raise DataError(
         f"{run.root} has no checkpoint",
-        "its training ended before the first; checkpoint_every_steps writes them within an epoch; train again",
+        f"its training ended before the first; checkpoint_every_steps writes them within an epoch; {again}",
     )
 
 
@@ -40,13 +43,22 @@ def load_ancestor(workspace: Workspace, source: str, prefer: str = "last") -> tu
     path, run = find_checkpoint(workspace, source, prefer)
     loaded = load_checkpoint(path)
     if run is None:
-        run = next((r for r in _runs(workspace) if r.manifest.get("id") == loaded.content.run_id), None)
+        run = next((run for run in _runs(workspace) if _id_of(run) == loaded.content.run_id), None)
     return loaded, run
 
 
 def _run_around(path: Path) -> Run | None:
     root = path.resolve().parent.parent
     return Run(root) if (root / "manifest.json").is_file() else None
+
+
+def _id_of(run: Run) -> str | None:
+    """A run's id; None with a warning where its manifest is damaged, which need not be the one that is looked for."""
+    try:
+        return run.manifest.get("id")
+    except DataError as error:
+        warnings.warn(error.message, TftctlWarning, stacklevel=2)
+        return None
 
 
 def _runs(workspace: Workspace) -> list[Run]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 NAN = float("nan")
+TELL_SECONDS = 0.1
 
 
 class Clock:
@@ -17,6 +18,7 @@ class Clock:
         self._steps, self._made, self._first = steps, made, made
         self._began = self._epoch_began = time.perf_counter()
         self._windows, self._trained = 0, NAN
+        self._told = -TELL_SECONDS
 
     def start(self) -> None:
         """An epoch begins, or goes on."""
@@ -27,6 +29,14 @@ class Clock:
         self._made += 1
         self._windows += windows
         self._trained = time.perf_counter() - self._epoch_began
+
+    def due(self) -> bool:
+        """Whether a tenth of a second has passed since it was so the last time."""
+        now = time.perf_counter()
+        if now - self._told < TELL_SECONDS:
+            return False
+        self._told = now
+        return True
 
     def pace(self) -> float:
         """Windows per second of this epoch's training steps; NaN before the first."""

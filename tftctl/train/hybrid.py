@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry
-from tftctl.train.losses import make_loss
+from tftctl.train.losses import make_loss, pos_weight_mode
 
 LOG_VAR_LIMIT = 6.0
 BATCH_WEIGHT_LIMITS = (0.1, 10.0)
@@ -47,7 +47,7 @@ class HybridLoss(nn.Module):
         self.targets = list(targets)
         self.heads = nn.ModuleList([make_loss(target, registry) for target in targets])
         self.log_vars = nn.Parameter(torch.zeros(len(targets)), requires_grad=learned)
-        self.modes = [pos_weight_mode(target, pos_weight) for target in targets]
+        self.modes = [pos_weight_mode(target.name, target.kind, pos_weight) for target in targets]
         weights = [
             [positive_weight(target, period) if mode == "fixed" else 1.0 for period in periods]
             for target, mode in zip(targets, self.modes, strict=True)
@@ -118,7 +118,7 @@ class HybridLoss(nn.Module):
         for place, head in enumerate(self.heads):
             present = labels[:, place].isfinite()
             outputs = raw[place][present].float()
-            if self.targets[place].kind == "binary":
+            if self.targets[place].kind == "binary" and outputs.shape[1] == 1:
                 outputs = outputs - self.pos_weight[place][period[present], None].log()  # type: ignore[index]
             loss = head(outputs, labels[present, place], None)
             sums.append(loss.sum())
@@ -146,10 +146,3 @@ def positive_weight(target: TargetSpec, period: str) -> float:
     """(1 - base rate) / base rate of training labels; 1 where the period has none."""
     rate = target.base_rate.get(period)
     return (1 - rate) / rate if rate else 1.0
-
-
-def pos_weight_mode(target: TargetSpec, modes: str | Mapping[str, str]) -> str:
-    """`fixed`, `batch` or `off` for a binary target, `off` for any other."""
-    if target.kind != "binary":
-        return "off"
-    return modes if isinstance(modes, str) else modes.get(target.name, "fixed")

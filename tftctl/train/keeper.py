@@ -19,6 +19,8 @@ class Keeper:
         self.kept = list(kept)
         self._folder = folder
         self._config = config
+        # steps are saved as the last checkpoint, which must not become older than the epochs
+        self._keeps_last = config.save_last or config.checkpoint_every_steps is not None
 
     def inherit(self, parent: Path) -> None:
         """The kept checkpoints of the run that goes on here."""
@@ -38,9 +40,9 @@ class Keeper:
         self.kept = self._best([*before, entry])
         if entry in self.kept:
             write(self._folder / entry.file)
-            if self._config.save_last:
+            if self._keeps_last:
                 share_file(self._folder / entry.file, self._folder / LAST)
-        elif self._config.save_last:
+        elif self._keeps_last:
             write(self._folder / LAST)
         for gone in before:
             if gone not in self.kept:

@@ -32,6 +32,8 @@ from tftctl.train.stages import Stage, stage_at
 from tftctl.train.sums import EpochSums
 from tftctl.train.validation import gathered, validation_losses
 
+AGREE_EVERY = 8  # steps between two questions whether any process was asked to stop
+
 
 class Interrupted(KeyboardInterrupt):
     """Somebody asked the training to stop; its last checkpoint is written."""
@@ -129,7 +131,7 @@ class TrainingLoop:
         stepped.zero_grad()
         step_schedule(self.parts.schedule)
         if self.parts.average is not None:
-            self.parts.average.update(self.parts.module)
+            self.parts.average.update(self.parts.module, self.progress.global_step + 1)
 
     def _save_or_stop(self) -> None:
         """A checkpoint every so many steps; and before the training stops because somebody asked it to."""
@@ -145,6 +147,8 @@ class TrainingLoop:
         asked = self.ears.stopper.asked
         if self.parts.fabric.world_size == 1:
             return asked
+        if self.progress.global_step % AGREE_EVERY:
+            return False
         everyone = self.parts.fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum")
         return bool(torch.as_tensor(everyone) > 0)
 
@@ -228,6 +232,10 @@ class TrainingLoop:
     def _no_sums(self) -> EpochSums:
         return EpochSums.empty(len(self._names), self.parts.fabric.device)
 
+    def _losses_so_far(self) -> dict[str, float]:
+        """The mean losses of this epoch, a few times a second: each look at them waits for the device."""
+        return self._sums.here(self._names) if self._clock.due() else {}
+
     def _tell(
         self,
         phase: Literal["train", "validation", "epoch"],
@@ -247,7 +255,7 @@ class TrainingLoop:
                 done=done,
                 total=total,
                 lr=rate_of(self.parts.optimiser),
-                values=row if row is not None else self._sums.here(self._names),
+                values=row if row is not None else self._losses_so_far(),
                 windows_per_second=self._clock.pace(),
                 remaining_seconds=self._clock.remaining(),
             )

@@ -51,7 +51,15 @@ def _target_spec(name: str, entry: Mapping[str, Any], config: ModelConfig, regis
         outputs=outputs,
         levels=list(levels),
         likelihood=loss.likelihood,
+        scores=pos_weight_mode(name, entry["kind"], config.pos_weight) == "batch",
     )
+
+
+def pos_weight_mode(name: str, kind: str, modes: str | Mapping[str, str]) -> str:
+    """`fixed`, `batch` or `off` for a binary target, `off` for any other."""
+    if kind != "binary":
+        return "off"
+    return modes if isinstance(modes, str) else modes.get(name, "fixed")
 
 
 def default_loss(kind: str, tail: str) -> str:

@@ -126,17 +126,22 @@ def _learned(module: nn.Module) -> set[str]:
 
 
 class Average:
-    """The exponential moving average of parameters over steps (Polyak), beside them."""
+    """The exponential moving average of parameters over steps (Polyak), beside them.
+
+    After n steps the decay is at most (1 + n) / (10 + n), so that the weights that a network begins with are forgotten
+    in a short training too.
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
 
     @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Called after each optimiser step."""
+    def update(self, module: nn.Module, steps: int) -> None:
+        """Called after each optimiser step, the `steps`th of the training."""
+        decay = min(self.decay, (1 + steps) / (10 + steps))
         for name, value in module.named_parameters():
-            self.values[name].lerp_(value, 1 - self.decay)
+            self.values[name].lerp_(value, 1 - decay)
 
     @contextmanager
     def used(self, module: nn.Module) -> Iterator[None]:

@@ -86,7 +86,7 @@ def _of_target(
         truth=(truth - centre) / scale,
         prediction_raw=prediction * scale + centre,
         truth_raw=truth,
-        threshold=target.base_rate,
+        threshold={} if target.scores else target.base_rate,
         levels=tuple(target.levels),
         quantiles=spread if target.levels else None,
         quantiles_raw=spread * scale[:, None] + centre[:, None] if target.levels else None,

@@ -12,7 +12,7 @@ from tftctl.core.config.training import StageConfig, WeightsConfig
 from tftctl.core.errors import ConfigError, choices
 from tftctl.plugins import Registry
 
-_FILE = "weights_config.yaml"
+_FILE = "stages"
 
 
 class Stage(BaseModel):

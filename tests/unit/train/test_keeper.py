@@ -55,6 +55,7 @@ def test_the_best_and_the_last_stay(tmp_path: Path) -> None:
         ({"top_k": 1, "monitor": "val_loss", "monitor_mode": "min"}, ["2", "4"]),
         ({"top_k": 0}, ["4"]),
         ({"top_k": 2, "save_last": False}, ["1", "2"]),
+        ({"top_k": 2, "save_last": False, "checkpoint_every_steps": 5}, ["1", "2", "4"]),
         ({"top_k": 9}, ["0", "1", "2", "3", "4", "4"]),
     ],
 )

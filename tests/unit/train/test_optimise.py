@@ -177,14 +177,15 @@ def test_what_a_pattern_means(pattern: str, matched: bool) -> None:
 
 
 def test_averaged_weights_by_hand() -> None:
-    """Polyak: m <- d m + (1 - d) w after each step; used for a while, then the weights are back."""
+    """Polyak: m <- d m + (1 - d) w after each step, d small at first; used for a while, then the weights are back."""
     module = nn.Linear(2, 1)
-    average, by_hand = Average(module, 0.9), module.weight.detach().clone().double()
-    for step in range(5):
+    average, by_hand = Average(module, 0.3), module.weight.detach().clone().double()
+    for step in range(1, 6):
         with torch.no_grad():
-            module.weight += step + 1
-        average.update(module)
-        by_hand = 0.9 * by_hand + 0.1 * module.weight.detach().double()
+            module.weight += step
+        average.update(module, step)
+        decay = [0, 2 / 11, 3 / 12, 0.3, 0.3, 0.3][step]
+        by_hand = decay * by_hand + (1 - decay) * module.weight.detach().double()
     weights = module.weight.detach().clone()
     with average.used(module):
         assert torch.allclose(module.weight.double(), by_hand, atol=1e-6)
