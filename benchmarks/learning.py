@@ -133,12 +133,10 @@ def _verdict(found: Sequence[Lesson], moved: Sequence[Lesson]) -> bool:
     """Say and return whether both criteria are met by every seed, periods pooled."""
     from oracle import POOLED
 
-    shares = [score.share for _, _, scores in found for score in scores if score.period == POOLED]
-    nulls = [score for _, _, scores in moved for score in scores if score.period == POOLED]
-    learns, honest = min(shares) >= LEAST_SHARE, not any(score.is_skilled for score in nulls)
-    print(
-        f"Signal found: {'yes' if learns else 'NO'} (smallest pooled share {min(shares):.0%}, asked {LEAST_SHARE:.0%})."
-    )
+    least = min(score.share for lesson in found for score in lesson.scores if score.period == POOLED)
+    nulls = [score for lesson in moved for score in lesson.scores if score.period == POOLED]
+    learns, honest = least >= LEAST_SHARE, not any(score.is_skilled for score in nulls)
+    print(f"Signal found: {'yes' if learns else 'NO'} (smallest pooled share {least:.0%}, asked {LEAST_SHARE:.0%}).")
     print(f"No skill on moved labels: {'yes' if honest else 'NO'} (pooled, 99 %).")
     return learns and honest
 

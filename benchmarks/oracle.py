@@ -71,7 +71,7 @@ def scores(rows: pl.DataFrame, seed: int = 0) -> Iterator[Score]:
     rows = rows.join(spread, on="period")  # so that periods can be pooled: a day's return is five times an hour's
     for target in (RETURN, TREND):
         mine = rows.filter(target=target)
-        for period in [*HOURS, POOLED]:
+        for period in [*(period for period in HOURS if period in set(mine["period"])), POOLED]:
             part = mine if period == POOLED else mine.filter(period=period)
             yield _score(target, period, part, np.random.default_rng(seed))
 
