@@ -66,7 +66,8 @@ class Progress(_Frozen):
 class Course(_Frozen):
     """What a training has before it: stages, all its steps, those of an epoch at most, its schedule's steps and peak.
 
-    `steps` and `schedule_steps` differ where a training is continued beyond its schedule.
+    `steps` and `schedule_steps` differ where a training is continued beyond its schedule. `fresh` parameters of a warm
+    start have `fresh_scale` times the rate of the others.
     """
 
     stages: list[Stage]
@@ -76,6 +77,8 @@ class Course(_Frozen):
     schedule_steps: int
     lr: float
     warmup: bool
+    fresh: list[str] = []
+    fresh_scale: float = 1.0
 
 
 class CheckpointContent(_Frozen):

@@ -21,26 +21,39 @@ PREFIX = "network.tft."
 _SCALED = ("initial_lr", "max_lr", "min_lr", "lr")
 
 
-def make_optimiser(config: ModelConfig, module: nn.Module) -> Optimizer:
-    """Adam or AdamW, fused; no weight decay on biases, norms and log-variances."""
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for parameter in module.parameters():
-        (decayed if parameter.ndim > 1 else plain).append(parameter)  # biases, norms and log-variances are vectors
+def make_optimiser(
+    config: ModelConfig, module: nn.Module, fresh: Collection[str] = (), fresh_scale: float = 1.0
+) -> Optimizer:
+    """Adam or AdamW, fused; no weight decay on biases, norms and log-variances.
+
+    Parameters named in `fresh` are groups of their own, with `fresh_scale` times the rate of the others.
+    """
+    found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        is_matrix = parameter.ndim > 1  # biases, norms and log-variances are vectors
+        found.setdefault((name in fresh, not is_matrix), []).append(parameter)
+    groups = [
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if is_plain else config.weight_decay,
+            "scale": fresh_scale if is_fresh else 1.0,
+        }
+        for (is_fresh, is_plain), parameters in sorted(found.items())
+    ]
     make = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return make(groups, lr=config.lr, fused=True)
 
 
 def make_schedule(config: ModelConfig, optimiser: Optimizer, steps: int, lr: float, *, warmup: bool) -> LRScheduler:
     """A schedule of `steps` optimiser steps with the peak `lr`; without a warm-up it begins at the peak."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+    peaks = [lr * group["scale"] for group in optimiser.param_groups]
+    for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+        group["lr"] = peak
     if config.schedule == "onecycle" and warmup:
         cycle = config.onecycle
         return OneCycleLR(
             optimiser,
-            max_lr=lr,
+            max_lr=peaks,
             total_steps=max(steps, 2),
             pct_start=cycle.pct_start,
             div_factor=cycle.div_factor,

@@ -55,7 +55,7 @@ def _carry_out(job: Job, undertaking: Undertaking, snapshot: Snapshot, home: Wor
         module = make_module(config, prepared.spec, job.registry)
         check_frozen(module, config, undertaking.course.stages)
         read_stage_log(_stage_log(home, undertaking, ""))
-        facts = _begin_with(undertaking, module, say)
+        undertaking, facts = _begin_with(undertaking, module, say)
         run = _new_run(fabric, home, undertaking.command)
         content = _content(undertaking, run, snapshot)
         if fabric.is_global_zero:
@@ -145,16 +145,18 @@ def _run(loop: TrainingLoop, undertaking: Undertaking, run: Run, say: Say) -> No
             loop.outputs.recorder.close()
 
 
-def _begin_with(undertaking: Undertaking, module: ForecastModule, say: Say) -> dict[str, Any]:
-    """A warm start's weights; facts for the manifest."""
+def _begin_with(undertaking: Undertaking, module: ForecastModule, say: Say) -> tuple[Undertaking, dict[str, Any]]:
+    """A warm start's weights, the rate of what is fresh, and facts for the manifest."""
     if undertaking.command != "warm-start" or undertaking.loaded is None:
-        return {}
+        return undertaking, {}
     from tftctl.train.transplant import transplant
 
     report = transplant(undertaking.loaded, module, undertaking.prepared.spec)
     for line in report.lines():
         say(line)
-    return {"warm_start": report.document()}
+    config, course = undertaking.asked.config, undertaking.course
+    rates = {"fresh": report.untouched, "fresh_scale": (config.warm_start.fresh_lr or config.lr) / course.lr}
+    return replace(undertaking, course=course.model_copy(update=rates)), {"warm_start": report.document()}
 
 
 def _content(undertaking: Undertaking, run: Run, snapshot: Snapshot) -> CheckpointContent:

@@ -61,7 +61,7 @@ def check_frozen(module: ForecastModule, config: ModelConfig, stages: Sequence[S
 
 def set_up(fabric: Fabric, module: ForecastModule, config: ModelConfig, course: Course) -> Parts:
     """The module on its device, with optimiser, schedule, and the average of its weights where one is asked for."""
-    optimiser = make_optimiser(config, module)
+    optimiser = make_optimiser(config, module, course.fresh, course.fresh_scale)
     schedule = make_schedule(config, optimiser, course.schedule_steps, course.lr, warmup=course.warmup)
     wrapped, stepped = fabric.setup(module, optimiser)
     average = Average(module, config.ema_decay) if config.ema_decay is not None else None

@@ -27,7 +27,8 @@ Places = list[list[int] | None]
 @dataclass(slots=True)
 class Transplant:
     """What went over. By kind (`inputs`, `targets`, `symbols`, `periods`): names that were kept, are fresh, and are
-    gone; `fresh` has other parts that could not be loaded, and why; parameters are counted."""
+    gone; `fresh` has other parts that could not be loaded, and why; parameters are counted, and `untouched` names those
+    of which nothing was loaded."""
 
     kept: dict[str, list[str]] = field(default_factory=dict)
     new: dict[str, list[str]] = field(default_factory=dict)
@@ -36,10 +37,11 @@ class Transplant:
     fresh: dict[str, str] = field(default_factory=dict)
     loaded: int = 0
     parameters: int = 0
+    untouched: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """For the manifest."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "untouched"}
 
     def lines(self) -> Iterator[str]:
         """For the reader."""
@@ -78,6 +80,8 @@ def transplant(loaded: LoadedCheckpoint, module: ForecastModule, spec: DataSpec)
         fitted = _fitted(found, value, places) if found is not None else None
         if fitted is None:
             _note_fresh(report, name, found, value, unlike)
+        if fitted is None or not fitted[1]:
+            report.untouched.append(name)
             continue
         own[name], count = fitted
         report.loaded += count

@@ -126,6 +126,30 @@ def test_every_matrix_of_the_network_decays_and_nothing_else() -> None:
     assert not norms & {id(parameter) for parameter in decayed["params"]}
 
 
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_fresh_parameters_have_a_rate_of_their_own(schedule: str) -> None:
+    """A warm start: the same schedule at another height, scaled with a stage's peak like the others."""
+    config = ModelConfig(schedule=schedule, weight_decay=0.5)  # type: ignore[arg-type]
+    module = network()
+    fresh = ["network.tft.output_layer.1.weight", "network.tft.output_layer.1.bias"]
+    optimiser = make_optimiser(config, module, fresh, 10.0)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    groups = {group["scale"]: [] for group in optimiser.param_groups}  # type: ignore[var-annotated]
+    for group in optimiser.param_groups:
+        groups[group["scale"]] += [names[id(parameter)] for parameter in group["params"]]
+        assert all((parameter.ndim > 1) == (group["weight_decay"] > 0) for parameter in group["params"])
+    assert sorted(groups[10.0]) == sorted(fresh)
+    cycle = make_schedule(config, optimiser, 10, 0.01, warmup=True)
+    for step in range(8):
+        slow, fast = ({group["lr"] for group in optimiser.param_groups if group["scale"] == scale} for scale in (1, 10))
+        assert len(slow) == len(fast) == 1
+        assert fast.pop() == pytest.approx(10 * slow.pop())
+        if step == 4:
+            scale_peak(optimiser, cycle, 0.01, 0.002)
+        optimiser.step()
+        step_schedule(cycle)
+
+
 def test_frozen_parameters_do_not_move_and_thaw() -> None:
     """By pattern, or by the heads of targets that rest; weight decay does not move them either."""
     module = network()

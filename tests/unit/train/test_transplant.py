@@ -143,6 +143,8 @@ def test_new_targets_get_new_heads_and_old_ones_keep_theirs(registry: Registry) 
             name = f"network.tft.output_layer.{place}.{inner}"
             assert torch.equal(state[name], before[name])
     assert state["loss.log_vars"][1] == -0.5
+    heads = [f"network.tft.output_layer.{place}.{inner}" for place in (0, 2) for inner in ("weight", "bias")]
+    assert sorted(report.untouched) == sorted(heads)
     assert (report.kept["targets"], report.new["targets"]) == (["target_y"], ["target_new", "target_z"])
     assert report.dropped["targets"] == ["target_x"]
 

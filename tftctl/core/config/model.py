@@ -38,9 +38,14 @@ class EarlyStopping(Strict):
 
 
 class WarmStart(Strict):
-    """How a warm start differs from a training: its peak lr (a tenth of `lr` when null), and whether lr warms up."""
+    """How a warm start differs from a training: its peak rates, and whether they warm up.
+
+    `lr` is that of loaded weights (a tenth of the lr of the configuration when null), `fresh_lr` that of parts that
+    are new (all of it).
+    """
 
     lr: Annotated[float, Field(gt=0)] | None = None
+    fresh_lr: Annotated[float, Field(gt=0)] | None = None
     warmup: bool = False
 
 
