@@ -4,12 +4,12 @@
 
 Without DATA on the synthetic market; DATA holds `1h/`, `4h/` and `1d/` folders of bars, of which BTCUSDT and ETHUSDT
 are taken. A parent is trained on three targets; then for each seed, with two more targets and two more features,
-`warm-start` from its best checkpoint and `train` from scratch make the same number of steps. Warm start has its default
-schedule, loaded weights from a tenth of lr down and fresh ones from lr; training from scratch its own, one cycle up to lr
-and down, at every `--lr`, of which the best in the mean of the seeds is taken. `val_loss` is the mean over the five
-targets at the same validation origins after the last step (SEMANTICS M3). The criterion: the worst warm start is better
-than the best training from scratch. About 15 minutes on one thread. Prints markdown, and ends with 1 where the criterion
-is missed.
+`warm-start` from its best checkpoint and `train` from scratch make the same number of steps. Warm start has its
+default schedule, loaded weights from a tenth of lr down and fresh ones from lr; training from scratch its own, one
+cycle up to lr and down, at every `--lr`, of which the best in the mean of the seeds is taken. `val_loss` is the mean
+over the five targets at the same validation origins after the last step (SEMANTICS M3). The criterion: the worst warm
+start is better than the best training from scratch. About 15 minutes on one thread. Prints markdown, and ends with 1
+where the criterion is missed.
 """
 
 from __future__ import annotations
