@@ -29,7 +29,7 @@ BAD_FILES = {
     "model_config.yaml": (
         "targets: [target_logreturn]\nlosses: {target_logreturn: {name: mse, beta: 1}}\n",
         "mse",
-        "show mse",
+        "its options: none",
     ),
 }
 BAD_OPTIONS = {
@@ -41,7 +41,7 @@ BAD_OPTIONS = {
     "losses={target_logreturn: bce}": (2, "the loss 'bce' is not", "smooth_l1"),
     "output_size=[1, 1, 3]": (2, "output_size", "[1, 1, 1]"),
     "data_path=99": (3, "99", ""),
-    "pos_weight={target_logreturn: batch}": (2, "'target_logreturn' is no enabled binary target", "target_binarytrend"),
+    "pos_weight={target_logreturn: batch}": (2, "pos_weight: target_logreturn is regression", "only binary targets"),
     "unseen=pooled\nsymbols=[SYN01]\nperiods=[1d]": (3, "SYN01 1d", "more bars"),
     "symbols=[SYN01]\nperiods=[1d]": (3, "SYN01 1d", "more bars"),
 }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.core.errors import ConfigError, choices
+from tftctl.core.errors import ConfigError
 from tftctl.data.assemble import Prepared, prepare_training
 from tftctl.data.inputs import choose_inputs, read_allowlist
 from tftctl.data.source import require_tables, snapshot_number
@@ -49,7 +49,6 @@ def prepare(job: Job, asked: Asked, snapshot: Snapshot, command: Literal["train"
     described = snapshot.meta("targets").get("targets", {})
     targets = choose_targets(config.targets, described, config, job.registry)
     _check_outputs(config, targets)
-    _check_positive_weights(config, targets)
     check_scores(asked, targets, config.periods or snapshot.periods("fused"), job.registry)
     allowlist = read_allowlist(job.workspace.configs / "selected_features.txt")
     inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist)
@@ -128,14 +127,6 @@ def narrowed(prepared: Prepared, asked: Asked, stage: Stage, device: Device) -> 
     order = train_order(prepared, asked.config, stage.batch_size, None, device.processes)
     few = order.order()[: asked.overfit_batches * stage.batch_size * order.shares.parts].unique().numpy()
     return replace(prepared, splits={**prepared.splits, "train": few}, choosing=few)
-
-
-def _check_positive_weights(config: ModelConfig, targets: Sequence[TargetSpec]) -> None:
-    binary = [target.name for target in targets if target.kind == "binary"]
-    named = config.pos_weight if isinstance(config.pos_weight, dict) else {}
-    for name in named:
-        if name not in binary:
-            raise ConfigError(f"pos_weight: {name!r} is no enabled binary target", choices(name, binary, "targets"))
 
 
 def _check_outputs(config: ModelConfig, targets: list[TargetSpec]) -> None:

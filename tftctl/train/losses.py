@@ -87,6 +87,12 @@ def build_loss(target: str, loss: Loss, options: Mapping[str, Any]) -> nn.Module
         return make(**options)
 
 
+def _options(factory: Any) -> list[str]:
+    """Names that a factory takes; a module without a constructor of its own shows torch's `*args, **kwargs`."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, parameter in inspect.signature(factory).parameters.items() if parameter.kind in named]
+
+
 @contextmanager
 def _explained(target: str, loss: Loss, options: Mapping[str, Any]) -> Iterator[None]:
     try:
@@ -94,5 +100,5 @@ def _explained(target: str, loss: Loss, options: Mapping[str, Any]) -> Iterator[
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"losses.{target}: {loss.name} cannot be made with {dict(options)}: {error}",
-            f"its options: {', '.join(inspect.signature(resolve(loss.factory)).parameters) or 'none'}",
+            f"its options: {', '.join(_options(resolve(loss.factory))) or 'none'}",
         ) from None

@@ -87,16 +87,15 @@ def test_the_mean_of_several_checkpoints_has_the_mean_quantiles(prepared: Prepar
 
 
 def test_quantiles_are_scored_for_the_heads_that_have_them_alone(prepared: Prepared) -> None:
-    """M4: neither the binary head nor a baseline has a pinball loss, not even an undefined one."""
+    """M4: neither the binary head nor persistence has a pinball loss, not even an undefined one."""
     origins = prepared.splits["val"]
     comparisons = compare(prepared, forecasts_of(prepared, origins, outputs(origins.size)))
     rows = [row for row in score_models(comparisons, load_registry()) if row["metric"] in ("pinball", "coverage")]
     assert {(row["model"], row["target"]) for row in rows} == {
-        ("tft", "target_logreturn"),
-        ("tft", "target_max_drawdown"),
+        (model, target) for model in ("tft", "mean") for target in ("target_logreturn", "target_max_drawdown")
     }
     (comparison,) = [one for one in comparisons if one.network.target == "target_logreturn"]
-    for row in (row for row in rows if row["target"] == "target_logreturn"):
+    for row in (row for row in rows if (row["model"], row["target"]) == ("tft", "target_logreturn")):
         network = comparison.network
         here = comparison.common & (network.period == row["period"])
         truth, quantiles = network.truth[here], network.quantiles[here]  # type: ignore[index]
