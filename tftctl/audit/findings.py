@@ -1,0 +1,85 @@
+"""What an audit finds, and what it concludes from it (SEMANTICS A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["PASS", "FAIL", "NOT PROVEN"]
+_WORST: tuple[Verdict, ...] = ("FAIL", "NOT PROVEN", "PASS")
+FOUND_VIOLATIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that an audit found. None where a place does not apply.
+
+    `row` is the first offending row's timestamp (ISO 8601) or number, `kind` the class of the violation (`class` in the
+    JSON), `verdict` what it means for the audit: a PASS finding is worth telling, and no more.
+    """
+
+    check: str
+    kind: str
+    detail: str
+    column: str | None = None
+    symbol: str | None = None
+    period: str | None = None
+    row: str | int | None = None
+    verdict: Verdict = "FAIL"
+
+    def document(self) -> dict[str, Any]:
+        """The keys of DESIGN 7."""
+        return {
+            "check": self.check,
+            "column": self.column,
+            "symbol": self.symbol,
+            "period": self.period,
+            "row": self.row,
+            "class": self.kind,
+            "detail": self.detail,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What one audit checked and found. `checked` says in words what a PASS means; `facts` are tables of its own."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    checked: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its findings."""
+        return worst(finding.verdict for finding in self.findings)
+
+    def exit_code(self, *, strict: bool) -> int:
+        """5 for FAIL, and for NOT PROVEN when `strict`; else 0."""
+        failed = self.verdict == "FAIL" or (strict and self.verdict == "NOT PROVEN")
+        return FOUND_VIOLATIONS if failed else 0
+
+    def document(self) -> dict[str, Any]:
+        """The document of `tftctl audit ... --json`."""
+        findings = [finding.document() for finding in self.findings]
+        return {
+            "audit": self.name,
+            "verdict": self.verdict,
+            "findings": findings,
+            "checked": list(self.checked),
+            **self.facts,
+        }
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """FAIL before NOT PROVEN before PASS; PASS of nothing."""
+    return min(verdicts, key=_WORST.index, default="PASS")
+
+
+def joined(name: str, audits: Sequence[Audit]) -> Audit:
+    """Several audits as one."""
+    findings = tuple(finding for audit in audits for finding in audit.findings)
+    checked = tuple(line for audit in audits for line in audit.checked)
+    return Audit(name, findings, checked, {"audits": [audit.document() for audit in audits]})
