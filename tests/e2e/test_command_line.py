@@ -34,7 +34,7 @@ def document(*arguments: str, code: int = 0) -> dict:
     return json.loads(done.stdout)
 
 
-GROUPS = ["config", "data", "macro", "features", "store", "runs", "plugins"]
+GROUPS = ["config", "data", "macro", "features", "store", "audit", "runs", "plugins"]
 
 
 @pytest.mark.parametrize(

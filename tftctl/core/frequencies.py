@@ -45,6 +45,20 @@ def advance(stamps: Instants, frequency: str, periods: int = 1) -> Instants:
     return _later(stamps, count * periods, unit)
 
 
+def periods_between(first_ms: int, last_ms: int, frequency: str) -> int:
+    """Whole reference periods from one stamp to a later one (ms UTC)."""
+    import numpy as np
+
+    count, unit = parse_frequency(frequency)
+    if unit in _FIXED_MS:
+        return (last_ms - first_ms) // (count * _FIXED_MS[unit])
+    first, last = (np.datetime64(ms, "ms") for ms in (first_ms, last_ms))
+    if unit == "bd":
+        return int(np.busday_count(first.astype("datetime64[D]"), last.astype("datetime64[D]"))) // count
+    months = last.astype("datetime64[M]") - first.astype("datetime64[M]")
+    return int(months.astype(np.int64)) // (count * _MONTHS[unit])
+
+
 def lag_ms(text: str) -> int:
     """`28d` or `16h` in milliseconds. Raises UsageError."""
     match = _LAG.fullmatch(text)

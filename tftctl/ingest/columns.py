@@ -80,6 +80,14 @@ def map_columns(place: str, names: Sequence[str], extras: Sequence[str]) -> Colu
     return ColumnMap(found, asked, tuple(name for name in names if name not in used and plain[name]))
 
 
+def known_columns(names: Sequence[str]) -> dict[str, str]:
+    """canonical name -> name in the file, of whatever there is; an index without a name is a date, as bars have it."""
+    found = _recognised({name: plain_name(name) for name in names})
+    if "timestamp" not in found and "datetime" not in found and (index := time_column(names)) is not None:
+        found["datetime"] = index
+    return found
+
+
 def is_time_column(name: str) -> bool:
     """Whether a column of this name says when."""
     return _CANONICAL.get(plain_name(name)) in ("timestamp", "datetime")

@@ -76,10 +76,21 @@ def _groups(snapshot: Snapshot, symbols: Sequence[str] | None) -> Iterator[tuple
         raise DataError(f"there are no bars of {unknown[0]}", choices(unknown[0], entries, "symbols"))
     for period in snapshot.periods("bars"):
         rows = snapshot.collect(snapshot.scan("bars", period, symbols=symbols, columns=["volume"]))
-        observed = _observed(snapshot, period, entries)
+        calendars = symbol_calendars(snapshot, period)
         for (symbol,), bars in rows.group_by("symbol", maintain_order=True):
-            calendar = observed if entries[symbol]["calendar"] == OBSERVED else market_from(entries[symbol]).calendar
-            yield str(symbol), period, bars, calendar
+            yield str(symbol), period, bars, calendars[str(symbol)]
+
+
+def symbol_calendars(snapshot: Snapshot, period: str) -> dict[str, Calendar]:
+    """The calendar of every symbol that the bars table knows; empty where there are no bars of this period."""
+    if not (snapshot.has("bars") and period in snapshot.periods("bars")):
+        return {}
+    entries = snapshot.meta("bars")["symbols"]
+    observed = _observed(snapshot, period, entries)
+    return {
+        symbol: observed if entry["calendar"] == OBSERVED else market_from(entry).calendar
+        for symbol, entry in entries.items()
+    }
 
 
 def _observed(snapshot: Snapshot, period: str, entries: dict[str, Any]) -> ObservedCalendar:

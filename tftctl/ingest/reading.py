@@ -22,12 +22,12 @@ _FOREIGN = frozenset(
     ".json .jsonl .ndjson .xlsx .xls .ods .feather .arrow .ipc .orc .avro .h5 .hdf5 .hdf .db .sqlite .duckdb .npy .npz "
     ".xml .html .htm .pdf .7z .rar .bz2 .xz .zst".split()
 )
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # where pandas puts an index without a name
 _PANDAS_INDEX = "__index_level_0__"
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 # RuntimeError: a zip with a password, or packed in an unknown way
-_DAMAGED = (
+DAMAGED = (
     pl.exceptions.PolarsError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, csv.Error, RuntimeError,
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def read_tables(path: Path, *, trust_pickle: bool = False, places: Sequence[str]
         raise DataError(f"{path} does not exist", "check the path") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a folder", "name a file in it") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}", "is it complete?") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}", "may you read it?") from None
@@ -112,10 +112,10 @@ def _zip_members(path: Path, places: Sequence[str]) -> Iterator[RawTable]:
 
 def _decode(path: Path, data: bytes) -> str:
     """UTF-8, or UTF-16 with its mark; packed or not, whatever the suffix says."""
-    if data.startswith(_GZIP):
+    if data.startswith(GZIP):
         data = gzip.decompress(data)
     try:
-        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+        return data.decode("utf-16" if data.startswith(UTF16) else "utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text", "save it as UTF-8 CSV, or use Parquet") from None
 

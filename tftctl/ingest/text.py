@@ -53,21 +53,26 @@ class RawTable:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TextLayout:
+    """Delimiter, number of the first line of data (from 1), names of the columns; `lean` as in `RawTable`."""
+
+    delimiter: str
+    first_line: int
+    columns: tuple[str, ...]
+    lean: bool
+
+
 def parse_text(name: str, text: str, places: Sequence[str] = ()) -> RawTable:
     """Read delimited text: comment lines on top, any of four delimiters, with or without a header.
 
     `places`: the names of the first columns where there is no header, for a table that does not hold bars.
     """
-    lines = [(number, line) for number, line in enumerate(re.split("\r\n|\n|\r", text), 1) if line.strip()]
+    lines = _numbered_lines(text)
     if not lines:
         raise DataError(f"{name} is empty", "nothing to import")
-    if (found := _bars_header(name, lines)) is not None:
-        delimiter, start, names = found
-    else:
-        delimiter = _delimiter(name, [line for _, line in lines[-_LOOK:]])
-        start = _first_row(lines, delimiter)
-        names = [field.strip() for field in _fields(lines[start][1], delimiter)]
-    if found is None and not _is_header(names):
+    delimiter, start, names, headed = _locate(name, lines)
+    if not headed:
         return _headless(name, lines[start:], names, delimiter, places)
     columns, body = _unique(names), lines[start + 1 :]
     if not body:
@@ -77,8 +82,39 @@ def parse_text(name: str, text: str, places: Sequence[str] = ()) -> RawTable:
     return RawTable(name, _frame(body, columns, delimiter))
 
 
+def layout_of(name: str, head: str) -> TextLayout:
+    """How a text is laid out, from its first lines; blank lines count. Raises DataError as `parse_text` does."""
+    lines = _numbered_lines(head)
+    if not lines:
+        raise DataError(f"{name} is empty", "nothing to read")
+    delimiter, start, names, headed = _locate(name, lines)
+    body = lines[start + headed :]
+    if not body:
+        raise DataError(f"{name} has a header and no rows", "nothing to read")
+    lean = not headed and _is_lean(body)
+    return TextLayout(delimiter, body[0][0], tuple(_unique(names) if headed else _bars_by_place(name, names)), lean)
+
+
+def _numbered_lines(text: str) -> list[Line]:
+    return [(number, line) for number, line in enumerate(re.split("\r\n|\n|\r", text), 1) if line.strip()]
+
+
+def _locate(name: str, lines: Sequence[Line]) -> tuple[str, int, list[str], bool]:
+    """Delimiter, place of the header or of the first row, its fields, and whether they are names."""
+    if (found := _bars_header(name, lines)) is not None:
+        return *found, True
+    delimiter = _delimiter(name, [line for _, line in lines[-_LOOK:]])
+    start = _first_row(lines, delimiter)
+    names = [field.strip() for field in _fields(lines[start][1], delimiter)]
+    return delimiter, start, names, _is_header(names)
+
+
+def _is_lean(body: Sequence[Line]) -> bool:
+    return all(_LEAN.fullmatch(line.rstrip()) for _, line in body[:_LOOK])
+
+
 def _headless(name: str, body: Sequence[Line], first: Sequence[str], delimiter: str, places: Sequence[str]) -> RawTable:
-    lean = all(_LEAN.fullmatch(line.rstrip()) for _, line in body[:_LOOK])
+    lean = _is_lean(body)
     columns = _named_by_place(name, first, places) if places else _bars_by_place(name, first)
     return RawTable(name, _frame(body, columns, delimiter), lean, note=_NOTE_LEAN if lean else None)
 

@@ -1,0 +1,1 @@
+"""`tftctl audit time`: rows, steps, gaps, duplicates, order, grid, clocks, ends (SEMANTICS T)."""

@@ -1,0 +1,118 @@
+"""`tftctl audit`: time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tftctl.cli.output import JsonFlag, counted, emit_json, print_table, say, workspace_of
+from tftctl.cli.progress import progress_bar
+from tftctl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from tftctl.audit.findings import Finding
+    from tftctl.audit.time.plan import Plan
+    from tftctl.audit.time.repair import Repaired
+
+_COLUMNS = (
+    "source", "symbol", "period", "rows", "first", "last", "step_inferred", "missing", "gaps", "longest_gap",
+    "duplicates_equal", "duplicates_contradicting", "verdict",
+)  # fmt: skip
+_SHORT = ("source", "symbol", "period", "rows", "first", "last", "step", "missing", "gaps", "longest", "equal", "twins",
+          "verdict")  # fmt: skip
+
+Strict = Annotated[bool, typer.Option("--strict", help="NOT PROVEN is exit code 5, too.")]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")]
+
+app = typer.Typer(help="Proof on your own data: PASS, FAIL or NOT PROVEN.", no_args_is_help=True)
+
+
+@app.callback()
+def audit() -> None:
+    """Proof on your own data: PASS, FAIL or NOT PROVEN. Exit code 5 when an audit found violations."""
+
+
+@app.command("time")
+def time(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE|FILE]...", help="Tables or CSV and Parquet files; else bars.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of bars, features, targets, fused, macro.")] = False,
+    max_missing: Annotated[
+        float | None,
+        typer.Option("--max-missing", min=0, max=1, metavar="SHARE", help="A larger share of missing rows is FAIL."),
+    ] = None,
+    period: Annotated[str | None, typer.Option(help="Period of the files' rows; else as their names say.")] = None,
+    calendar: Annotated[str | None, typer.Option(help="Calendar of the files: 24x7, XNYS ...")] = None,
+    timezone: Annotated[str, typer.Option(help="Zone of times in files that name none.")] = "UTC",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Propose repairs: a table and plan.json. Nothing is done.")
+    ] = False,
+    apply: Annotated[
+        Path | None, typer.Option("--apply", metavar="PLAN", help="Do what a plan of --fix proposes, in copies.")
+    ] = None,
+    junit: Junit = None,
+    strict: Strict = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rows, steps, gaps, duplicates, order, grid, clock changes, future, stale and ragged ends."""
+    from tftctl.audit.junit import write_junit
+    from tftctl.audit.time.audit import TimeOptions
+    from tftctl.audit.time.files import FileOptions
+    from tftctl.start.audit_jobs import apply_job, time_job
+
+    if apply is not None and (names or everything or fix):
+        raise UsageError("--apply does what a plan says and audits nothing", "tftctl audit time --apply PLAN")
+    if apply is not None:
+        _show_repaired(apply_job(apply), as_json)
+        return
+    options = TimeOptions(
+        max_missing=max_missing, file=FileOptions(period=period, calendar=calendar, timezone=timezone)
+    )
+    workspace = workspace_of(ctx)
+    with progress_bar() as report:
+        found, plan = time_job(workspace, names or [], options, report, everything=everything, fix=fix)
+    if junit is not None:
+        write_junit(junit, found.audit, found.cases(), strict=strict)
+    if as_json:
+        emit_json(found.audit.document() | ({"plan": str(plan.file), **plan.document()} if plan else {}))
+    else:
+        _show(found.audit.facts["groups"], found.audit.findings)
+        _show_plan(plan)
+        say(f"{found.audit.verdict}; gaps: {found.gaps_file}; report: {found.folder / 'report.json'}")
+    raise typer.Exit(found.audit.exit_code(strict=strict))
+
+
+def _show(groups: Sequence[dict[str, Any]], findings: Sequence[Finding]) -> None:
+    """Groups on stdout; findings on stderr, the worst first."""
+    print_table(_SHORT, [[group[name] for name in _COLUMNS] for group in groups])
+    for finding in sorted(findings, key=lambda found: ("FAIL", "NOT PROVEN", "PASS").index(found.verdict)):
+        group = " ".join(part for part in (finding.symbol, finding.period) if part)
+        first = f" (first: {finding.row})" if finding.row is not None and finding.verdict == "FAIL" else ""
+        say(f"{finding.verdict} {finding.kind}: {group}{' in ' if group else ''}{finding.detail}{first}")
+
+
+def _show_plan(plan: Plan | None) -> None:
+    if plan is None:
+        return
+    rows = [list(asdict(action).values()) for action in plan.actions]
+    print_table(("source", "symbol", "period", "action", "rows", "why"), rows, "proposed")
+    if plan.repairs:
+        say(f"to write repaired copies of {counted(len(plan.repairs), 'file')}: tftctl audit time --apply {plan.file}")
+    else:
+        say(f"nothing that can be done safely; the plan: {plan.file}")
+
+
+def _show_repaired(made: Sequence[Repaired], as_json: bool) -> None:
+    if as_json:
+        emit_json({"applied": [asdict(one) for one in made]})
+        return
+    rows = [list(asdict(one).values()) for one in made]
+    print_table(("file", "copy", "rejects", "rows", "dropped", "rejected"), rows)
+    if not made:
+        say("the plan holds nothing that can be done safely")
