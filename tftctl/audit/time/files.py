@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tftctl.audit.time.grids import Grid, declared_grid, inferred_grid, usual_step
+from tftctl.audit.time.grids import Grid, declared_grid, in_order, inferred_grid, usual_step
 from tftctl.audit.time.series import Series, Writing
 from tftctl.core.errors import DataError, TftctlError, UsageError
 from tftctl.core.names import BAR_COLUMNS
@@ -27,9 +27,9 @@ MS, TROUBLE = "__ms", "__trouble"
 SYMBOL, PERIOD = "__symbol", "__period"
 _TIMES = ("timestamp", "datetime")
 _OFFSET = r"(?i)\d:\d{2}(?:\.\d+)?\s*([+-]\d{2}:?\d{2})$"
-# as the reader of times tells them apart
-_UNITS = (("s", 4.1e9), ("ms", 4.1e12), ("us", 4.1e15))
-_NUMBER = r"^[-+]?\d{9,}(\.\d*)?$"
+# as the reader of times tells them apart; what lies between is a date without marks, or no time
+_UNITS = (("s", 1e8, 4.1e9), ("ms", 4.1e9, 4.1e12), ("us", 1e14, 4.1e15), ("ns", 1e17, 1e19))
+_COMPACT = ((1.9e7, 2.1e7), (1.9e11, 2.1e11), (1.9e13, 2.1e13))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +56,22 @@ class TimedFile:
 
     def blocks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Rows with `__ms` (int64 ms UTC), `__trouble` (why there is none), `__symbol` and `__period`."""
-        lean = self.file.layout is not None and self.file.layout.lean
-        clock = Clock(LEAN_TIMEZONE if lean else self.options.timezone)
-        usual, period = _named_symbol(self.file.path), self._period()
+        usual, period, clock = _named_symbol(self.file.path), self._period(), self._clock()
         keys = [self.found[name] for name in ("symbol", "period") if name in self.found]
         for rows in self.file.blocks(list(dict.fromkeys([*self.times, *keys, *columns]))):
-            ms, trouble = read_times(rows, self.found, period or "1h", clock)
+            quick = rows.with_columns(_as_numbers(rows[name]) for name in self.times)
+            ms, trouble = read_times(quick, self.found, period or "1h", clock)
             yield rows.with_columns(
                 ms.alias(MS), trouble.alias(TROUBLE),
                 self._key("symbol", usual).alias(SYMBOL), self._key("period", period).alias(PERIOD),
             )  # fmt: skip
+
+    def _clock(self) -> Clock:
+        """As an import reads the file: dates of daily bars are sessions' where an exchange is named."""
+        if self.file.layout is not None and self.file.layout.lean:
+            return Clock(LEAN_TIMEZONE, LEAN_TIMEZONE)
+        calendar = self.options.calendar
+        return Clock(self.options.timezone, market_of(calendar, "raw", 0).timezone if calendar else None)
 
     def _key(self, name: str, fallback: str | None) -> pl.Expr:
         if name not in self.found or (name == "period" and self.options.period):
@@ -151,9 +157,7 @@ def _add(group: _Group, rows: pl.DataFrame, when: str, prices: Sequence[str]) ->
     group.stamps.append(read[MS].to_numpy())
     if prices:
         group.flat.append(_flat(read, prices))
-    group.units.update(_counts(read, _unit(when, rows.schema[when])))
-    if rows.schema[when] == pl.String:
-        group.offsets.update(_counts(read, pl.col(when).str.strip_chars().str.strip_chars('"').str.extract(_OFFSET, 1)))
+    _note_writing(group, read[when])
     bad = rows.height - read.height
     if bad and group.first_unreadable is None:
         first = rows.filter(pl.col(TROUBLE).is_not_null() | pl.col(MS).is_null()).row(0, named=True)
@@ -161,20 +165,35 @@ def _add(group: _Group, rows: pl.DataFrame, when: str, prices: Sequence[str]) ->
     group.unreadable += bad
 
 
-def _counts(rows: pl.DataFrame, expression: pl.Expr) -> dict[str, int]:
-    counts = rows.select(expression.alias("v")).to_series().drop_nulls().value_counts()
-    return dict(counts.iter_rows())
+def _note_writing(group: _Group, written: pl.Series) -> None:
+    if written.dtype == pl.String:
+        text = written.str.strip_chars().str.strip_chars('"')
+        numbers = text.cast(pl.Float64, strict=False)
+        group.offsets.update(_counts(text.filter(numbers.is_null()).str.extract(_OFFSET, 1)))
+        group.units.update(_counts(pl.select(_unit(numbers)).to_series()))
+    elif written.dtype.is_numeric():
+        group.units.update(_counts(pl.select(_unit(written.cast(pl.Float64))).to_series()))
 
 
-def _unit(when: str, dtype: pl.DataType) -> pl.Expr:
-    """The unit of each number; null for a text that is a date, or a typed time."""
-    if dtype.is_temporal():
-        return pl.lit(None, pl.String)
-    text = pl.col(when).cast(pl.String).str.strip_chars().str.strip_chars('"')
-    compact = text.str.contains(r"^(19|20)\d{12}$")
-    size = pl.when(text.str.contains(_NUMBER) & ~compact).then(text).cast(pl.Float64, strict=False).abs()
-    units = [pl.when(size < below).then(pl.lit(name)) for name, below in _UNITS]
-    return pl.coalesce(*units, pl.when(size.is_not_null()).then(pl.lit("ns")))
+def _counts(words: pl.Series) -> dict[str, int]:
+    return dict(words.drop_nulls().value_counts().iter_rows())
+
+
+def _as_numbers(values: pl.Series) -> pl.Series:
+    """Plain numbers as such, which are read ten times as fast; anything else, such as 20240111, as it is."""
+    if values.dtype != pl.String and not values.dtype.is_integer():
+        return values
+    numbers = values.cast(pl.Float64, strict=False)
+    dates = pl.any_horizontal(numbers.is_between(low, high).alias(str(low)) for low, high in _COMPACT)
+    plain = numbers.null_count() == 0 and numbers.is_finite().all() and not pl.select(dates.any()).item()
+    return numbers if plain else values
+
+
+def _unit(numbers: pl.Series) -> pl.Expr:
+    """The unit of each number; null for what is no number, or none of a time."""
+    size = pl.lit(numbers).abs()
+    units = [pl.when(size.is_between(low, high, closed="left")).then(pl.lit(name)) for name, low, high in _UNITS]
+    return pl.coalesce(units)
 
 
 def _flat(rows: pl.DataFrame, prices: Sequence[str]) -> np.ndarray:
@@ -203,16 +222,17 @@ def _differing(rows: pl.DataFrame, others: Sequence[str]) -> np.ndarray:
 
 
 def _repeated(stamps: np.ndarray) -> np.ndarray:
+    """Times that come more than once."""
     steps = np.diff(stamps)
     if (steps > 0).all() or (steps < 0).all():
         return stamps[:0]
     ordered = np.sort(stamps)
-    return np.unique(ordered[1:][np.diff(ordered) == 0])
+    return in_order(ordered[1:][np.diff(ordered) == 0])
 
 
 def _grid(stamps: np.ndarray, period: str | None, calendar: str | None) -> Grid | None:
     """On the calendar that is named, at the declared period or else the step that the times show."""
-    unique = np.unique(stamps)
+    unique = in_order(stamps)
     step, _ = usual_step(unique)
     shown = period or (_as_period(step) if step else None)
     if calendar is None or shown is None:

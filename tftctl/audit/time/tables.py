@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tftctl.audit.time.grids import FrequencyGrid, Grid, declared_grid, inferred_grid
+from tftctl.audit.time.grids import FrequencyGrid, Grid, declared_grid, in_order, inferred_grid
 from tftctl.audit.time.series import Series
 from tftctl.core.calendars import Calendar
 from tftctl.core.errors import DataError
@@ -60,7 +60,7 @@ def _series(table: str, period: str, symbol: str, rows: pl.DataFrame, calendars:
 def _grid(table: str, period: str, calendar: Calendar | None, stamps: np.ndarray) -> Grid | None:
     if table == "macro":
         return FrequencyGrid(period)
-    return declared_grid(period, calendar) if calendar is not None else inferred_grid(np.unique(stamps), period)
+    return declared_grid(period, calendar) if calendar is not None else inferred_grid(in_order(stamps), period)
 
 
 def _flat(rows: pl.DataFrame) -> np.ndarray:
