@@ -25,6 +25,9 @@ _COLUMNS = (
 _SHORT = ("source", "symbol", "period", "rows", "first", "last", "step", "missing", "gaps", "longest", "equal", "twins",
           "verdict")  # fmt: skip
 
+# of gaps, and of the findings of one verdict, so many are printed
+_FEW, _MANY = 10, 40
+
 Strict = Annotated[bool, typer.Option("--strict", help="NOT PROVEN is exit code 5, too.")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")]
 
@@ -82,19 +85,29 @@ def time(
     if as_json:
         emit_json(found.audit.document() | ({"plan": str(plan.file), **plan.document()} if plan else {}))
     else:
-        _show(found.audit.facts["groups"], found.audit.findings)
+        _show(found.audit.facts["groups"], found.audit.findings, found.audit.facts["longest_gaps"])
         _show_plan(plan)
         say(f"{found.audit.verdict}; gaps: {found.gaps_file}; report: {found.folder / 'report.json'}")
     raise typer.Exit(found.audit.exit_code(strict=strict))
 
 
-def _show(groups: Sequence[dict[str, Any]], findings: Sequence[Finding]) -> None:
-    """Groups on stdout; findings on stderr, the worst first."""
+def _show(groups: Sequence[dict[str, Any]], findings: Sequence[Finding], gaps: Sequence[dict[str, Any]]) -> None:
+    """Groups on stdout; the longest gaps and the findings, the worst first, on stderr."""
     print_table(_SHORT, [[group[name] for name in _COLUMNS] for group in groups])
-    for finding in sorted(findings, key=lambda found: ("FAIL", "NOT PROVEN", "PASS").index(found.verdict)):
-        group = " ".join(part for part in (finding.symbol, finding.period) if part)
-        first = f" (first: {finding.row})" if finding.row is not None and finding.verdict == "FAIL" else ""
-        say(f"{finding.verdict} {finding.kind}: {group}{' in ' if group else ''}{finding.detail}{first}")
+    for gap in gaps[:_FEW]:
+        say(f"gap of {gap['missing']:,}: {gap['source']} {gap['symbol']} from {gap['from']} to {gap['to']}")
+    for verdict in ("FAIL", "NOT PROVEN", "PASS"):
+        told = [finding for finding in findings if finding.verdict == verdict]
+        for finding in told[:_MANY]:
+            say(f"{verdict} {finding.kind}: {_words(finding)}")
+        if len(told) > _MANY:
+            say(f"{verdict}: {len(told) - _MANY:,} findings more in the report")
+
+
+def _words(finding: Finding) -> str:
+    group = " ".join(part for part in (finding.symbol, finding.period) if part)
+    first = f" (first: {finding.row})" if finding.row is not None and finding.verdict == "FAIL" else ""
+    return f"{group}{' in ' if group else ''}{finding.detail}{first}"
 
 
 def _show_plan(plan: Plan | None) -> None:

@@ -252,9 +252,10 @@ def test_text_among_the_times_and_one_row(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither a table nor a file"):
-        audit(tmp_path / "bras", tmp_path)
     path = write(tmp_path / "AAA_1h.csv", [line(START)])
+    with pytest.raises(UsageError, match="neither a table nor a file"):
+        audit_time(None, [str(path), "bras"], tmp_path, NOW, TimeOptions())
+    assert not (tmp_path / "audits").exists()
     with pytest.raises(UsageError):
         audit(path, tmp_path, calendar="observed")
     for declared in ({"period": "1y"}, {"timezone": "Mars/Base"}, {"calendar": "XNYZ"}):

@@ -17,11 +17,14 @@ from tftctl.audit.time.files import FileOptions
 from tftctl.audit.time.plan import propose
 from tftctl.cli.app import app
 from tftctl.core.calendars import open_calendar
+from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import DataError
 from tftctl.core.periods import period_ms
 from tftctl.core.times import iso, now_ms
 from tftctl.core.workspace import Workspace
+from tftctl.features.build import build
 from tftctl.ingest.listing import list_gaps
+from tftctl.plugins import load_registry
 from tftctl.store import Store
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -81,6 +84,9 @@ def test_gaps_are_those_of_data_gaps_and_ends_are_compared(tmp_path: Path) -> No
         listed = [(g["symbol"], g["from"], g["to"], str(g["missing"])) for g in list_gaps(snapshot)]
     written = pl.read_csv(found.gaps_file, infer_schema=False).select("symbol", "from", "to", "missing").rows()
     assert written == listed
+    top = found.audit.facts["longest_gaps"]
+    assert [gap["missing"] for gap in top] == sorted((int(row[3]) for row in listed), reverse=True)[:20]
+    assert {(gap["symbol"], gap["from"], gap["to"], str(gap["missing"])) for gap in top} <= set(listed)
     assert ("CCC", "ragged end", "PASS") in told(found)
     assert ("CCC", "stale tail", "PASS") in told(found)
     end = max(stamps[-1] for stamps in kept.values())
@@ -147,6 +153,34 @@ def test_macro_by_frequency_and_revisions(tmp_path: Path) -> None:
     assert (rows["rate"]["expected"], rows["rate"]["missing"]) == (len(days), 0)
     assert told(found) == {("m2", "revised", "NOT PROVEN"), ("m2", "gap", "PASS")}
     assert found.audit.exit_code(strict=True) == 5
+
+
+def test_tables_of_a_build_have_the_holes_that_were_not_filled(tmp_path: Path) -> None:
+    """Hour 50 is filled, hours 100 to 129 are not; every table of the build passes."""
+    missing = [50, *range(100, 130)]
+    stamps = [START + i * HOUR for i in range(300) if i not in missing]
+    moving = [bars(s, "1h", stamps).with_columns(close=10 + (pl.int_range(pl.len()) % 7) / 10) for s in ("AAA", "BBB")]
+    store = stored(tmp_path, *moving)
+    config = FeaturesConfig.model_validate({"indicators": ["log_return"], "targets": ["target_logreturn"]})
+    build(store, config, load_registry())
+    found = audit(store, tmp_path, "features", "targets", "fused", "bars")
+    assert found.audit.verdict == "PASS"
+    holes = {(row["source"], row["symbol"]): (row["expected"], row["missing"]) for row in found.audit.facts["groups"]}
+    assert holes == {
+        (table, symbol): (300, 31 if table == "bars" else 30)
+        for table in ("features", "targets", "fused", "bars")
+        for symbol in ("AAA", "BBB")
+    }
+
+
+def test_a_fused_table_without_bars_has_no_declared_calendar(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with store.write("test") as txn:
+        rows = bars("AAA", "1h", [START + i * HOUR for i in range(30) if i != 9])
+        txn.replace("fused", "1h", [rows.select("symbol", "period", "timestamp", "available_at", "close")])
+        txn.commit()
+    found = audit(store, tmp_path, "fused")
+    assert told(found) == {("AAA", "inferred", "NOT PROVEN"), ("AAA", "gap", "PASS")}
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:

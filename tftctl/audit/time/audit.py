@@ -9,15 +9,16 @@ from typing import Any
 
 from tftctl.audit.findings import Audit, Finding, worst
 from tftctl.audit.time.checks import CHECKS, judge, ragged_ends
-from tftctl.audit.time.evidence import new_folder, write_gaps, write_json
+from tftctl.audit.time.evidence import longest_gaps, new_folder, write_gaps, write_json
 from tftctl.audit.time.files import FileOptions, read_series
 from tftctl.audit.time.measure import Measured, measure
 from tftctl.audit.time.series import Series
 from tftctl.audit.time.tables import TABLES, table_series
-from tftctl.core.errors import DataError, choices
+from tftctl.core.errors import DataError, UsageError, choices
 from tftctl.core.progress import Report, silent
 from tftctl.store import Snapshot
 
+LONGEST = 20
 CHECKED = (
     "every time is readable, in one unit, in order, on the grid and there once",
     "no row is complete only after now, none before it opens",
@@ -81,6 +82,7 @@ def audit_time(
     gaps = write_gaps(folder, measured)
     facts = {
         "groups": [judged.document() for judged in groups],
+        "longest_gaps": longest_gaps(measured, LONGEST),
         "gaps_file": str(gaps),
         "snapshot": snapshot.number if snapshot and any(one.table for one in series) else None,
     }
@@ -94,22 +96,18 @@ def _collect(
     snapshot: Snapshot | None, names: Sequence[str], options: FileOptions, report: Report
 ) -> tuple[list[Series], list[Finding]]:
     """All groups; a file among several that cannot be read is a finding, one that is asked alone an error."""
+    tables = [name for name in names if name in TABLES and snapshot is not None]
+    for name in names:
+        if name not in tables and not Path(name).exists():
+            raise UsageError(f"{name} is neither a table nor a file", choices(name, TABLES, "tables"))
     series: list[Series] = []
     broken: list[Finding] = []
     for done, name in enumerate(names, 1):
         try:
-            series += _groups(snapshot, name, options)
+            series += table_series(snapshot, name) if snapshot and name in tables else read_series(Path(name), options)
         except DataError as error:
-            if len(names) == 1:
+            if len(names) == 1 or name in tables:
                 raise
             broken.append(Finding("readable", "unreadable", f"{name}: {error.message}"))
         report("audit time", done, len(names))
     return series, broken
-
-
-def _groups(snapshot: Snapshot | None, name: str, options: FileOptions) -> list[Series]:
-    if name in TABLES and snapshot is not None:
-        return table_series(snapshot, name)
-    if not Path(name).exists():
-        raise DataError(f"{name} is neither a table nor a file", choices(name, TABLES, "tables"))
-    return read_series(Path(name), options)

@@ -38,9 +38,21 @@ def write_gaps(folder: Path, groups: Iterable[Measured]) -> Path:
         writer = csv.writer(file)
         writer.writerow(_GAP_COLUMNS)
         for group in groups:
-            key = (group.series.place, group.series.symbol, group.series.period)
-            writer.writerows((*key, iso(hole.first), iso(hole.last), hole.missing) for hole in group.holes)
+            writer.writerows((*_key(group), iso(hole.first), iso(hole.last), hole.missing) for hole in group.holes)
     return path
+
+
+def longest_gaps(groups: Iterable[Measured], limit: int) -> list[dict[str, Any]]:
+    """The gaps with most missing rows over all groups, as rows of gaps.csv."""
+    every = [(-hole.missing, hole.first, group, hole) for group in groups for hole in group.holes[:limit]]
+    return [
+        dict(zip(_GAP_COLUMNS, (*_key(group), iso(hole.first), iso(hole.last), hole.missing), strict=True))
+        for *_, group, hole in sorted(every, key=lambda entry: entry[:2])[:limit]
+    ]
+
+
+def _key(group: Measured) -> tuple[str, str, str | None]:
+    return group.series.place, group.series.symbol, group.series.period
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> Path:
