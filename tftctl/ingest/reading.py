@@ -24,7 +24,7 @@ _FOREIGN = frozenset(
 )
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # where pandas puts an index without a name
-_PANDAS_INDEX = "__index_level_0__"
+PANDAS_INDEX = "__index_level_0__"
 GZIP = b"\x1f\x8b"
 # RuntimeError: a zip with a password, or packed in an unknown way
 DAMAGED = (
@@ -123,8 +123,8 @@ def _decode(path: Path, data: bytes) -> str:
 def _numbered(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
     if rows.is_empty():
         raise DataError(f"{path} has no rows", "nothing to import")
-    if _PANDAS_INDEX in rows.columns and "index" not in rows.columns:
-        rows = rows.rename({_PANDAS_INDEX: "index"})
+    if PANDAS_INDEX in rows.columns and "index" not in rows.columns:
+        rows = rows.rename({PANDAS_INDEX: "index"})
     return rows.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE), pl.lit(False).alias(RAGGED))
 
 

@@ -126,6 +126,31 @@ def test_blocks_of_any_size_say_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     assert whole.stamps.tolist() == [int(text.split(",")[0]) for text in lines]
 
 
+@pytest.mark.parametrize(
+    "form", ["%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d %H:%M", "%d.%m.%Y %I:%M %p", "s", "us", "ns"]
+)
+def test_times_in_any_writing_are_the_same(tmp_path: Path, form: str) -> None:
+    """Hours of thirty days; a number of fourteen digits is a date, whatever its size."""
+    stamps = [START + i * HOUR for i in range(720)]
+    scale = {"s": 1e-3, "us": 1e3, "ns": 1e6}
+    texts = [str(round(s * scale[form])) if form in scale else datetime.fromtimestamp(s / 1000, UTC).strftime(form)
+             for s in stamps]  # fmt: skip
+    found = audit(write(tmp_path / "AAA_1h.csv", [line(text) for text in texts]), tmp_path, calendar="24x7")
+    assert found.audit.verdict == "PASS"
+    row = only(found)
+    assert (row["first"], row["last"], row["missing"]) == (iso(stamps[0]), iso(stamps[-1]), 0)
+    assert row["units"] == ({form: 720} if form in scale else {})
+
+
+def test_the_index_of_a_pandas_file_is_its_time(tmp_path: Path) -> None:
+    import pandas as pd
+
+    times = pd.date_range("2024-01-01", periods=30, freq="h", tz="UTC")
+    pd.DataFrame({"close": range(30)}, index=times).to_parquet(tmp_path / "AAA_1h.parquet")
+    found = audit(tmp_path / "AAA_1h.parquet", tmp_path, calendar="24x7")
+    assert (found.audit.verdict, only(found)["rows"], only(found)["first"]) == ("PASS", 30, iso(START))
+
+
 def test_units_order_and_several_symbols(tmp_path: Path) -> None:
     header = "symbol," + HEADER
     first = [f"AAA,{line(START + i * HOUR if i < 10 else (START + i * HOUR) // 1000)}" for i in range(20)]

@@ -13,6 +13,7 @@ import polars as pl
 
 from tftctl.audit.time.grids import Grid, declared_grid, in_order, inferred_grid, usual_step
 from tftctl.audit.time.series import Series, Writing
+from tftctl.audit.time.writing import as_numbers, how_written
 from tftctl.core.errors import DataError, TftctlError, UsageError
 from tftctl.core.names import BAR_COLUMNS
 from tftctl.core.periods import parse_period
@@ -22,14 +23,11 @@ from tftctl.ingest.clocks import Clock, read_times
 from tftctl.ingest.columns import known_columns, plain_name
 from tftctl.ingest.identity import normal_symbol, period_from_path, read_period, stem_of, symbol_from_name
 from tftctl.ingest.market import OBSERVED, market_of
+from tftctl.ingest.reading import PANDAS_INDEX
 
 MS, TROUBLE = "__ms", "__trouble"
 SYMBOL, PERIOD = "__symbol", "__period"
 _TIMES = ("timestamp", "datetime")
-_OFFSET = r"(?i)\d:\d{2}(?:\.\d+)?\s*([+-]\d{2}:?\d{2})$"
-# as the reader of times tells them apart; what lies between is a date without marks, or no time
-_UNITS = (("s", 1e8, 4.1e9), ("ms", 4.1e9, 4.1e12), ("us", 1e14, 4.1e15), ("ns", 1e17, 1e19))
-_COMPACT = ((1.9e7, 2.1e7), (1.9e11, 2.1e11), (1.9e13, 2.1e13))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,7 @@ class TimedFile:
         usual, period, clock = _named_symbol(self.file.path), self._period(), self._clock()
         keys = [self.found[name] for name in ("symbol", "period") if name in self.found]
         for rows in self.file.blocks(list(dict.fromkeys([*self.times, *keys, *columns]))):
-            quick = rows.with_columns(_as_numbers(rows[name]) for name in self.times)
+            quick = rows.with_columns(as_numbers(rows[name]) for name in self.times)
             ms, trouble = read_times(quick, self.found, period or "1h", clock)
             yield rows.with_columns(
                 ms.alias(MS), trouble.alias(TROUBLE),
@@ -104,6 +102,8 @@ def open_timed(path: Path, options: FileOptions) -> TimedFile:
         raise UsageError("the observed calendar is that of a store's symbols together", "name another: --calendar 24x7")
     file = open_blocks(path)
     found = known_columns(file.columns)
+    if not any(name in found for name in _TIMES) and PANDAS_INDEX in file.columns:
+        found["datetime"] = PANDAS_INDEX
     if not any(name in found for name in _TIMES):
         raise DataError(f"{path} has no time column", f"its columns: {', '.join(file.columns)}")
     if plain_name(found.get("symbol", "")) == "name":
@@ -157,43 +157,14 @@ def _add(group: _Group, rows: pl.DataFrame, when: str, prices: Sequence[str]) ->
     group.stamps.append(read[MS].to_numpy())
     if prices:
         group.flat.append(_flat(read, prices))
-    _note_writing(group, read[when])
+    units, offsets = how_written(read[when])
+    group.units.update(units)
+    group.offsets.update(offsets)
     bad = rows.height - read.height
     if bad and group.first_unreadable is None:
         first = rows.filter(pl.col(TROUBLE).is_not_null() | pl.col(MS).is_null()).row(0, named=True)
         group.first_unreadable = f"{str(first[when])[:60]!r} ({first[TROUBLE] or 'blank'})"
     group.unreadable += bad
-
-
-def _note_writing(group: _Group, written: pl.Series) -> None:
-    if written.dtype == pl.String:
-        text = written.str.strip_chars().str.strip_chars('"')
-        numbers = text.cast(pl.Float64, strict=False)
-        group.offsets.update(_counts(text.filter(numbers.is_null()).str.extract(_OFFSET, 1)))
-        group.units.update(_counts(pl.select(_unit(numbers)).to_series()))
-    elif written.dtype.is_numeric():
-        group.units.update(_counts(pl.select(_unit(written.cast(pl.Float64))).to_series()))
-
-
-def _counts(words: pl.Series) -> dict[str, int]:
-    return dict(words.drop_nulls().value_counts().iter_rows())
-
-
-def _as_numbers(values: pl.Series) -> pl.Series:
-    """Plain numbers as such, which are read ten times as fast; anything else, such as 20240111, as it is."""
-    if values.dtype != pl.String and not values.dtype.is_integer():
-        return values
-    numbers = values.cast(pl.Float64, strict=False)
-    dates = pl.any_horizontal(numbers.is_between(low, high).alias(str(low)) for low, high in _COMPACT)
-    plain = numbers.null_count() == 0 and numbers.is_finite().all() and not pl.select(dates.any()).item()
-    return numbers if plain else values
-
-
-def _unit(numbers: pl.Series) -> pl.Expr:
-    """The unit of each number; null for what is no number, or none of a time."""
-    size = pl.lit(numbers).abs()
-    units = [pl.when(size.is_between(low, high, closed="left")).then(pl.lit(name)) for name, low, high in _UNITS]
-    return pl.coalesce(units)
 
 
 def _flat(rows: pl.DataFrame, prices: Sequence[str]) -> np.ndarray:
@@ -202,7 +173,7 @@ def _flat(rows: pl.DataFrame, prices: Sequence[str]) -> np.ndarray:
 
 
 def _contradictions(timed: TimedFile, repeated: Mapping[Any, np.ndarray]) -> dict[Any, np.ndarray]:
-    """Times of which rows differ in any other column: a second look at the file, and only at these rows."""
+    """Times of which rows differ in any other column: a second look at the file, at a digest of these rows."""
     if not any(times.size for times in repeated.values()):
         return {}
     others = [name for name in timed.file.columns if name not in timed.times]
@@ -210,14 +181,14 @@ def _contradictions(timed: TimedFile, repeated: Mapping[Any, np.ndarray]) -> dic
     twins: dict[Any, list[pl.DataFrame]] = {}
     for block in timed.blocks(others):
         for (symbol, period), rows in block.filter(pl.col(MS).is_in(wanted.implode())).group_by(SYMBOL, PERIOD):
-            twins.setdefault((canonical_symbol(symbol), canonical_period(period)), []).append(rows.select(MS, *others))
-    return {key: _differing(pl.concat(parts), others) for key, parts in twins.items()}
+            twins.setdefault((canonical_symbol(symbol), canonical_period(period)), []).append(
+                rows.select(MS, pl.struct(others).hash().alias("content") if others else pl.lit(0).alias("content"))
+            )
+    return {key: _differing(pl.concat(parts)) for key, parts in twins.items()}
 
 
-def _differing(rows: pl.DataFrame, others: Sequence[str]) -> np.ndarray:
-    if not others:
-        return np.empty(0, np.int64)
-    counts = rows.group_by(MS).agg(pl.struct(others).n_unique().alias("n"))
+def _differing(rows: pl.DataFrame) -> np.ndarray:
+    counts = rows.group_by(MS).agg(pl.col("content").n_unique().alias("n"))
     return counts.filter(pl.col("n") > 1)[MS].sort().to_numpy()
 
 
