@@ -1,4 +1,4 @@
-"""`tftctl audit`: time."""
+"""`tftctl audit`: time, splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tftctl.cli.output import JsonFlag, counted, emit_json, print_table, say, workspace_of
+from tftctl.cli.output import JsonFlag, Overrides, counted, emit_json, print_table, say, workspace_of
 from tftctl.cli.progress import progress_bar
 from tftctl.core.errors import UsageError
 
@@ -89,6 +89,31 @@ def time(
         _show_plan(plan)
         say(f"{found.audit.verdict}; gaps: {found.gaps_file}; report: {found.folder / 'report.json'}")
     raise typer.Exit(found.audit.exit_code(strict=strict))
+
+
+@app.command("splits")
+def splits(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[RUN|CONFIG]", help="A run, or a YAML file; else the model configuration.")
+    ] = None,
+    overrides: Overrides = None,
+    strict: Strict = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Whether training, validation and test share labels, origins or statistics; what purge and embargo removed."""
+    from tftctl.start.split_jobs import audit_splits_job
+
+    found = audit_splits_job(workspace_of(ctx), source, overrides or [], say)
+    if as_json:
+        emit_json(found.document())
+    else:
+        groups = found.facts["groups"]
+        print_table(list(groups[0]) if groups else [], [list(group.values()) for group in groups])
+        for finding in found.findings:
+            say(f"{finding.verdict} {finding.kind}: {_words(finding)}")
+        say(found.verdict)
+    raise typer.Exit(found.exit_code(strict=strict))
 
 
 def _show(groups: Sequence[dict[str, Any]], findings: Sequence[Finding], gaps: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from training_world import prepare
 
 from tftctl.audit.findings import Audit
 from tftctl.audit.splits import audit_splits
+from tftctl.cli.app import main
 from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared
 from tftctl.store import Snapshot, Store
@@ -127,3 +129,18 @@ def test_the_worst_finding_decides() -> None:
     """FAIL before NOT PROVEN before PASS."""
     assert Audit("x", ()).verdict == "PASS"
     assert Audit("x", ()).document() == {"audit": "x", "verdict": "PASS", "findings": [], "checked": []}
+
+
+def test_the_command_tells_and_exits(market: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """DESIGN 7: one document, exit code 0; a table and the verdict for a reader."""
+    for arguments in (["--json"], ["-o", "embargo=6h"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["-w", str(market.root), "audit", "splits", *arguments])
+        assert not ended.value.code
+        out, err = capsys.readouterr()
+        if "--json" in arguments:
+            document = json.loads(out)
+            assert (document["verdict"], document["findings"], document["audit"]) == ("PASS", [], "splits")
+        else:
+            assert "purged_at_train_end" in out.splitlines()[0]
+            assert err.splitlines()[-1] == "PASS"
