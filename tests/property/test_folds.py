@@ -95,11 +95,12 @@ def test_walk_forward_trains_before_and_tests_after(
     for fold in found:
         check(fold, t0, t1)
         first, last = fold.blocks[0]
+        trained, tested = set(fold.train.tolist()), set(fold.test.tolist())
         for row in range(t0.size):
             train = t1[row] <= first and (train_days is None or t0[row] >= first - train_days * DAY_MS)
             test = t0[row] >= first + embargo and t1[row] <= last
-            assert (row in set(fold.train.tolist())) == train
-            assert (row in set(fold.test.tolist())) == test
+            assert (row in trained) == train
+            assert (row in tested) == test
 
 
 def test_too_few_days_are_told() -> None:
