@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -76,10 +76,3 @@ class Audit:
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """FAIL before NOT PROVEN before PASS; PASS of nothing."""
     return min(verdicts, key=_WORST.index, default="PASS")
-
-
-def joined(name: str, audits: Sequence[Audit]) -> Audit:
-    """Several audits as one."""
-    findings = tuple(finding for audit in audits for finding in audit.findings)
-    checked = tuple(line for audit in audits for line in audit.checked)
-    return Audit(name, findings, checked, {"audits": [audit.document() for audit in audits]})

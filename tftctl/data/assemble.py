@@ -77,11 +77,10 @@ def prepare_training(
     prepared = windows(panel, names)
     _require_windows(prepared)
     unseen = unseen_groups(panel, prepared.splits["train"], config.categories.get("symbol", []), names)
-    if config.unseen == "pooled":
-        more = poolable(panel, unseen)
-        names |= {(group.symbol, group.period) for group in more}
+    more = poolable(panel, unseen) if config.unseen == "pooled" else {}
+    names |= {(group.symbol, group.period) for group in more}
+    if unseen:
         unseen = {group: found for group, found in unseen.items() if group not in more}
-    if unseen or names:
         prepared = windows(keep_groups(panel, others(panel, unseen, config.unseen)), names)
     notes = [*_notes(f"fewer than {MIN_LABELS} training labels", short), *_notes(NEVER_TRAINED, unseen)]
     return replace(prepared, left_out=(*notes, *prepared.left_out))

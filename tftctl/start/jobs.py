@@ -118,22 +118,22 @@ def train_job(
     **options: Any,
 ) -> TrainResult:
     """`tftctl train`; `plan` is a file of stages, `options` are those of `tftctl.train.undertaking.Asked`."""
-    made = _configurations(workspace, config, overrides, plan)
+    made = configurations(workspace, config, overrides, plan)
     _require_tables(workspace, made[0])
     from tftctl.train.fit import train
 
-    return train(_job(workspace, accelerator, say, watch), _asked(made, plan, options))
+    return train(job_of(workspace, accelerator, say, watch), asked_of(made, plan, options))
 
 
 def find_rate_job(
     workspace: Workspace, config: Path | None, overrides: Sequence[str], accelerator: str, say: Say
 ) -> RateTest:
     """`tftctl train --lr-find`."""
-    made = _configurations(workspace, config, overrides, None)
+    made = configurations(workspace, config, overrides, None)
     _require_tables(workspace, made[0])
     from tftctl.train.rate import find_rate
 
-    return find_rate(_job(workspace, accelerator, say, unwatched), _asked(made, None, {}))
+    return find_rate(job_of(workspace, accelerator, say, unwatched), asked_of(made, None, {}))
 
 
 def resume_job(
@@ -157,7 +157,7 @@ def resume_job(
     loaded, parent = load_ancestor(workspace, source)
     if named is None and overrides:
         named = overridden(loaded.content.config, overrides)
-    return resume(_job(workspace, accelerator, say, watch), loaded, parent, named)
+    return resume(job_of(workspace, accelerator, say, watch), loaded, parent, named)
 
 
 def warm_start_job(
@@ -173,17 +173,17 @@ def warm_start_job(
     **options: Any,
 ) -> TrainResult:
     """`tftctl warm-start`; without a name from `warm_start_ckpt`."""
-    made = _configurations(workspace, config, overrides, plan)
+    made = configurations(workspace, config, overrides, plan)
     source = _named(source or made[0].warm_start_ckpt, "warm_start_ckpt", "warm-start")
     _require_tables(workspace, made[0])
     from tftctl.train.ancestor import load_ancestor
     from tftctl.train.warm import warm_start
 
     loaded, parent = load_ancestor(workspace, source, prefer="best")
-    return warm_start(_job(workspace, accelerator, say, watch), _asked(made, plan, options), loaded, parent)
+    return warm_start(job_of(workspace, accelerator, say, watch), asked_of(made, plan, options), loaded, parent)
 
 
-def _configurations(
+def configurations(
     workspace: Workspace, config: Path | None, overrides: Sequence[str], plan: Path | None
 ) -> Configurations:
     """What a training is configured by: model, stages, composite score."""
@@ -210,14 +210,16 @@ def _named(source: str | None, key: str, command: str) -> str:
     return source
 
 
-def _asked(made: Configurations, plan: Path | None, options: Mapping[str, Any]) -> Asked:
+def asked_of(made: Configurations, plan: Path | None, options: Mapping[str, Any]) -> Asked:
+    """What a training is asked to do; a stage to begin at asks for the plan."""
     from tftctl.train.undertaking import Asked
 
     model, weights, composite = made
     return Asked(model, weights, composite, plan=plan is not None or bool(options.get("stage")), **options)
 
 
-def _job(workspace: Workspace, accelerator: str, say: Say, watch: Watch) -> Job:
+def job_of(workspace: Workspace, accelerator: str, say: Say, watch: Watch) -> Job:
+    """The workspace's store and plugins, and who is told."""
     from tftctl.store import Store
     from tftctl.train.undertaking import Job
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tftctl.core.config.loading import load_composite_config, load_model_config, load_weights_config
-from tftctl.core.progress import Say
+from tftctl.core.progress import Say, unwatched
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
+from tftctl.start.jobs import asked_of, configurations, job_of
 
 if TYPE_CHECKING:
     from tftctl.audit.findings import Audit
@@ -44,18 +44,16 @@ def _of_run(workspace: Workspace, name: str) -> Audit:
 
 
 def _of_configuration(workspace: Workspace, config: Path | None, overrides: Sequence[str], say: Say) -> Audit:
-    model = load_model_config(workspace, config, overrides)
-    weights, composite = load_weights_config(workspace), load_composite_config(workspace)
+    model, weights, composite = configurations(workspace, config, overrides, None)
     from tftctl.audit.splits import audit_splits
     from tftctl.data.source import require_tables, snapshot_number
     from tftctl.store import Store
 
-    store = Store(workspace.store)
-    with store.read(snapshot_number(model)) as snapshot:
+    with Store(workspace.store).read(snapshot_number(model)) as snapshot:
         require_tables(snapshot)
         from tftctl.train.fit import prepare
-        from tftctl.train.undertaking import Asked, Job
 
-        job = Job(workspace, store, load_registry(workspace), say, accelerator="cpu")
-        asked = Asked(model.model_copy(update={"precision": "auto"}), weights, composite)
-        return audit_splits(prepare(job, asked, snapshot, "train").prepared, snapshot)
+        asked = asked_of((model.model_copy(update={"precision": "auto"}), weights, composite), None, {})
+        return audit_splits(
+            prepare(job_of(workspace, "cpu", say, unwatched), asked, snapshot, "train").prepared, snapshot
+        )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tftctl.core.errors import DataError, TftctlWarning
 from tftctl.core.workspace import Workspace
-from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint, scored_checkpoints
+from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint
+from tftctl.train.checkpoint_names import scored_checkpoints
 from tftctl.train.keeper import LAST
 from tftctl.train.ranking import rank_checkpoints
-from tftctl.train.rundir import Run, find_run
+from tftctl.train.rundir import Run, all_runs, find_run
 
 
 def find_checkpoint(workspace: Workspace, source: str, prefer: str = "last") -> tuple[Path, Run | None]:
@@ -43,7 +44,7 @@ def load_ancestor(workspace: Workspace, source: str, prefer: str = "last") -> tu
     path, run = find_checkpoint(workspace, source, prefer)
     loaded = load_checkpoint(path)
     if run is None:
-        run = next((run for run in _runs(workspace) if _id_of(run) == loaded.content.run_id), None)
+        run = next((run for run in all_runs(workspace) if _id_of(run) == loaded.content.run_id), None)
     return loaded, run
 
 
@@ -59,7 +60,3 @@ def _id_of(run: Run) -> str | None:
     except DataError as error:
         warnings.warn(error.message, TftctlWarning, stacklevel=2)
         return None
-
-
-def _runs(workspace: Workspace) -> list[Run]:
-    return [Run(path.parent) for path in sorted(workspace.runs.glob("*/manifest.json"))]

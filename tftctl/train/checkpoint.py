@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from tftctl.model.network import NetworkShape
 from tftctl.train.stages import Stage
 
 KEY = "tftctl"
-_NUMBER = r"-?\d+\.\d+|-?inf|nan"
-_SCORED = re.compile(rf"composite_score=(?P<composite>{_NUMBER})-val_loss=(?P<loss>{_NUMBER})\.ckpt")
 
 
 class _Frozen(BaseModel):
@@ -176,14 +173,3 @@ def network_shape(config: ModelConfig, spec: DataSpec) -> NetworkShape:
         symbol_width=config.embedding_sizes.get("symbol"),
         period_width=config.embedding_sizes.get("period"),
     )
-
-
-def scored_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints that were kept for their score, by epoch; a diverged network's have `nan` in their names."""
-    return [path for path in sorted(folder.glob("*.ckpt")) if _SCORED.search(path.name)]
-
-
-def scored_name(epoch: int, values: Mapping[str, float]) -> str:
-    """`epoch=003-composite_score=0.5619-val_loss=0.4905.ckpt`."""
-    score, loss = (values.get(key, float("nan")) for key in ("val_composite_score", "val_loss"))
-    return f"epoch={epoch:03d}-composite_score={score:.4f}-val_loss={loss:.4f}.ckpt"

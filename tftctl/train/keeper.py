@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tftctl.core.config.model import ModelConfig
-from tftctl.train.checkpoint import Kept, scored_name, share_file
+from tftctl.train.checkpoint import Kept, share_file
+from tftctl.train.checkpoint_names import scored_name
 
 LAST = "last.ckpt"
 

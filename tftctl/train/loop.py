@@ -117,18 +117,14 @@ class TrainingLoop:
 
     def _step(self, portions: Iterator[Batch], shares: Shares) -> None:
         """One optimiser step over all portions of a global batch (M1)."""
-        fabric, stepped = self.parts.fabric, self.parts.stepped
+        fabric = self.parts.fabric
         for number in range(shares.accumulate):
             batch = fabric.to_device(next(portions))
             with fabric.no_backward_sync(self.parts.wrapped, enabled=number < shares.accumulate - 1):
                 losses = self.parts.wrapped(batch, shares.parts)
                 fabric.backward(losses.total / shares.accumulate)
             self._sums.add(losses)
-        if self.config.gradient_clip_val:
-            limit = self.config.gradient_clip_val
-            fabric.clip_gradients(self.parts.wrapped, stepped, max_norm=limit, error_if_nonfinite=False)
-        stepped.step()
-        stepped.zero_grad()
+        self.parts.step(self.config.gradient_clip_val)
         step_schedule(self.parts.schedule)
         if self.parts.average is not None:
             self.parts.average.update(self.parts.module, self.progress.global_step + 1)

@@ -34,6 +34,13 @@ class Parts:
         """The module with averaged weights, where there are any."""
         return nullcontext() if self.average is None else self.average.used(self.module)
 
+    def step(self, clip: float) -> None:
+        """Clip the gradients to this norm (0: not at all), one step of the optimiser, and no gradients afterwards."""
+        if clip:
+            self.fabric.clip_gradients(self.wrapped, self.stepped, max_norm=clip, error_if_nonfinite=False)
+        self.stepped.step()
+        self.stepped.zero_grad()
+
 
 @dataclass(frozen=True, slots=True)
 class Ears:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 
 from tftctl.core.config.loading import load
 from tftctl.core.config.model import ModelConfig
-from tftctl.train.checkpoint import scored_checkpoints
+from tftctl.train.checkpoint_names import SCORED, scored_checkpoints
 from tftctl.train.curves import number, read_rows
 from tftctl.train.rundir import Run
-
-_EPOCH = re.compile(r"epoch=(\d+)")
 
 
 def rank_checkpoints(run: Run) -> list[Path]:
@@ -32,5 +29,5 @@ def rank_checkpoints(run: Run) -> list[Path]:
 
 
 def _epoch(path: Path) -> int:
-    match = _EPOCH.search(path.name)
-    return int(match[1]) if match else -1
+    match = SCORED.search(path.name)
+    return int(match["epoch"]) if match and match["epoch"] else -1

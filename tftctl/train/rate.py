@@ -84,12 +84,7 @@ def _trial_steps(job: Job, undertaking: Undertaking) -> tuple[list[float], list[
             group["lr"] = rate
         total = parts.wrapped(fabric.to_device(batch), order.shares.parts).total
         fabric.backward(total)
-        if config.gradient_clip_val:
-            fabric.clip_gradients(
-                parts.wrapped, parts.stepped, max_norm=config.gradient_clip_val, error_if_nonfinite=False
-            )
-        parts.stepped.step()
-        parts.stepped.zero_grad()
+        parts.step(config.gradient_clip_val)
         mean = SMOOTHING * mean + (1 - SMOOTHING) * float(total.detach())
         loss = mean / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(loss) or (losses and loss > DIVERGED * abs(min(losses))):

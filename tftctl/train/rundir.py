@@ -82,9 +82,14 @@ def write_manifest(run: Run, run_id: str, command: str, facts: Mapping[str, Any]
     replace_text(run.root / "manifest.json", json.dumps(document, indent=2) + "\n")
 
 
+def all_runs(workspace: Workspace) -> list[Run]:
+    """Every run that has a manifest, by name."""
+    return [Run(root) for root in sorted(path.parent for path in workspace.runs.glob("*/manifest.json"))]
+
+
 def find_run(workspace: Workspace, name: str | None) -> Run:
     """A run by name or path, the newest without one. Raises UsageError with the nearest match."""
-    there = sorted(path.parent for path in workspace.runs.glob("*/manifest.json"))
+    there = [run.root for run in all_runs(workspace)]
     if name is None:
         if not there:
             raise UsageError("there are no runs yet", "train one: tftctl train")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tftctl.train.checkpoint_names import SCORED
 from tftctl.train.curves import number
 from tftctl.train.rundir import Run
-
-_NAME = re.compile(r"epoch=(?P<epoch>\d+)-composite_score=(?P<composite>-?[^-=]+)-val_loss=(?P<loss>.+)\.ckpt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +27,10 @@ def saved_checkpoints(run: Run) -> list[SavedCheckpoint]:
 
 
 def _saved(path: Path) -> SavedCheckpoint:
-    found = _NAME.fullmatch(path.name)
+    found = SCORED.fullmatch(path.name)
     size = path.stat().st_size if path.exists() else 0
-    if found is None:
+    if found is None or found["epoch"] is None:
         return SavedCheckpoint(path.name, None, None, None, size)
-    return SavedCheckpoint(path.name, int(found["epoch"]), _value(found["composite"]), _value(found["loss"]), size)
-
-
-def _value(text: str) -> float | None:
-    try:
-        return number(float(text))
-    except ValueError:
-        return None
+    return SavedCheckpoint(
+        path.name, int(found["epoch"]), number(float(found["composite"])), number(float(found["loss"])), size
+    )
