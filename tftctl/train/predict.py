@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from tftctl.core.errors import PluginError
 from tftctl.core.progress import Report, silent
@@ -15,6 +17,7 @@ from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.loaders import ordered_loader
 from tftctl.data.spec import TargetSpec
 from tftctl.data.splits import Split
+from tftctl.data.windows import Batch
 from tftctl.model.network import ForecastNetwork
 from tftctl.plugins import Registry
 from tftctl.store import Store
@@ -32,18 +35,46 @@ def prepare_split(store: Store, loaded: LoadedCheckpoint, registry: Registry) ->
         return prepare_again(store.root, snapshot, spec, registry)
 
 
-def predict_split(
-    prepared: Prepared, loaded: LoadedCheckpoint, split: Split, registry: Registry, report: Report = silent
-) -> list[Forecasts]:
-    """Forecast every origin of a split with a checkpoint, on a GPU where there is one."""
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A trained network and its heads, on a GPU where there is one; `batch_size` origins go through it at once."""
+
+    network: ForecastNetwork
+    loss: HybridLoss
+    device: torch.device
+    batch_size: int
+
+    def of(self, batch: Batch) -> Tensor:
+        """Forecasts of a batch of windows, on the CPU, as `HybridLoss.forecasts` gives them."""
+        placed = {name: value.to(self.device) for name, value in batch.items()}
+        with torch.inference_mode():
+            return self.loss.forecasts(self.network(placed), placed["period"]).cpu()
+
+
+def load_predictor(loaded: LoadedCheckpoint, registry: Registry) -> Predictor:
+    """The network of a checkpoint. Raises PluginError where the loss of a head is gone."""
     spec, config = loaded.content.spec, loaded.content.config
     with quiet_lightning():
         network = ForecastNetwork(network_shape(config, spec))
     loss = HybridLoss(spec.targets, spec.periods, config.uncertainty == "learned", registry, config.pos_weight)
     network.load_state_dict(_part(loaded.state, "network."))
     loss.load_state_dict(_part(loaded.state, "loss."))
-    origins = prepared.splits[split]
-    return forecasts_of(prepared, origins, _run(network, loss, prepared, origins, report))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    return Predictor(network.eval().to(device), loss.to(device), device, looking_batch(network.shape, cuda))
+
+
+def predict_split(
+    prepared: Prepared, loaded: LoadedCheckpoint, split: Split, registry: Registry, report: Report = silent
+) -> list[Forecasts]:
+    """Forecast every origin of a split with a checkpoint, on a GPU where there is one."""
+    predictor, origins = load_predictor(loaded, registry), prepared.splits[split]
+    found: list[Tensor] = []
+    for batch in ordered_loader(prepared.source, torch.from_numpy(origins), predictor.batch_size):
+        found.append(predictor.of(batch))
+        report("forecasts", min(len(found) * predictor.batch_size, origins.size), origins.size)
+    width = quantile_columns(prepared.spec.targets)[-1].stop
+    return forecasts_of(prepared, origins, torch.cat(found).numpy() if found else np.empty((0, width), np.float32))
 
 
 def forecasts_of(
@@ -119,22 +150,5 @@ def _require_width(targets: Sequence[TargetSpec], values: npt.NDArray[np.floatin
         )
 
 
-def _run(
-    network: ForecastNetwork, loss: HybridLoss, prepared: Prepared, origins: npt.NDArray[np.int64], report: Report
-) -> npt.NDArray[np.float32]:
-    cuda = torch.cuda.is_available()
-    device, size = torch.device("cuda" if cuda else "cpu"), looking_batch(network.shape, cuda)
-    network.eval().to(device)
-    loss.to(device)
-    found: list[torch.Tensor] = []
-    width = quantile_columns(prepared.spec.targets)[-1].stop
-    with torch.inference_mode():
-        for batch in ordered_loader(prepared.source, torch.from_numpy(origins), size):
-            placed = {name: value.to(device) for name, value in batch.items()}
-            found.append(loss.forecasts(network(placed), placed["period"]).cpu())
-            report("forecasts", min(len(found) * size, origins.size), origins.size)
-    return torch.cat(found).numpy() if found else np.empty((0, width), np.float32)
-
-
-def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
