@@ -13,14 +13,14 @@ import numpy.typing as npt
 from tftctl.core.config.features import IndicatorEntry
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import DataError
-from tftctl.core.frequencies import lag_ms
 from tftctl.core.periods import sort_periods
 from tftctl.core.times import iso
+from tftctl.data.cuts import training_cuts
 from tftctl.data.origins import Origins, find_origins
 from tftctl.data.panel import Group, Panel, add_features, keep_groups, load_rows
 from tftctl.data.scaling import MIN_LABELS, fit_inputs, fit_labels
 from tftctl.data.spec import DataSpec, GroupSpec, InputSpec, TargetSpec
-from tftctl.data.splits import SPLITS, Cuts, Split, assign, choice_end, cuts_by_days, cuts_by_ratio
+from tftctl.data.splits import SPLITS, Cuts, Split, assign, choice_end
 from tftctl.data.unseen import NEVER_TRAINED, others, poolable, require_labels, short_groups, unseen_groups
 from tftctl.data.windows import WindowSource, window_source
 from tftctl.features.definitions import IndicatorInstance, resolve_indicators
@@ -60,7 +60,7 @@ def prepare_training(
     no group is as long as one window.
     """
     rows = load_rows(snapshot, [target.name for target in targets], config.periods, config.symbols)
-    cuts = _cuts(rows, config)
+    cuts = training_cuts(rows.available_at, config)
     chosen_until = choice_end(rows.available_at, cuts)
     known = known_instances(snapshot, inputs, registry)
 
@@ -122,13 +122,6 @@ def known_instances(snapshot: Snapshot, inputs: Sequence[InputSpec], registry: R
         if name not in made:
             raise DataError(f"no plugin makes {name!r} of the next bar any more", "see: tftctl plugins list")
     return [i for i in known if set(wanted) & {feature.column for feature in i.features}]
-
-
-def _cuts(panel: Panel, config: ModelConfig) -> Cuts:
-    embargo = lag_ms(config.embargo)
-    if config.val_mode == "days":
-        return cuts_by_days(panel.available_at, config.val_days, config.test_days, embargo)
-    return cuts_by_ratio(panel.available_at, config.val_ratio, config.test_ratio, embargo)
 
 
 def _train_rows(panel: Panel, cuts: Cuts) -> npt.NDArray[np.bool_]:

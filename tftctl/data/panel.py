@@ -89,7 +89,7 @@ def load_rows(
     """
     if not snapshot.has("fused"):
         raise DataError("there is no fused table yet", "make it: tftctl features build")
-    chosen = _chosen(snapshot, periods, symbols)
+    chosen = choose_groups(snapshot, periods, symbols)
     _require_targets(snapshot, targets)
     parts = [_read_labels(snapshot, symbol, period, targets) for symbol, period in chosen]
     sizes = np.array([part.height for part in parts])
@@ -116,7 +116,10 @@ def load_rows(
     )
 
 
-def _chosen(snapshot: Snapshot, periods: Sequence[str] | None, symbols: Sequence[str] | None) -> list[tuple[str, str]]:
+def choose_groups(
+    snapshot: Snapshot, periods: Sequence[str] | None, symbols: Sequence[str] | None
+) -> list[tuple[str, str]]:
+    """(symbol, period) of the groups that a training reads. Raises DataError for unknown periods or symbols."""
     there = snapshot.periods("fused")
     for period in periods or ():
         if period not in there:

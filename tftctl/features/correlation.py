@@ -17,25 +17,38 @@ def rank_correlation(sample: Array) -> Array:
     Ties have their mean rank. Each column is ranked among its own values, and two are compared on the rows that both
     have; NaN where these are fewer than 100 or a column does not vary there.
     """
-    size = sample.shape[1]
-    ranks = np.column_stack([_ranks(sample[:, column]) for column in range(size)]) if size else sample
-    common, sums, squares, products = (np.zeros((size, size)) for _ in range(4))
+    moments = PairMoments(sample.shape[1])
+    ranks = np.column_stack([_ranks(column) for column in sample.T]) if sample.shape[1] else sample
     for first in range(0, len(ranks), _CHUNK):
-        part = ranks[first : first + _CHUNK]
-        known = (~np.isnan(part)).astype(np.float64)
-        part = np.nan_to_num(part, nan=0.0)
-        common += known.T @ known
-        sums += part.T @ known
-        squares += (part * part).T @ known
-        products += part.T @ part
-    with np.errstate(invalid="ignore", divide="ignore"):
-        covariance = products - sums * sums.T / common
-        variance = squares - sums * sums / common
-        found = covariance / np.sqrt(variance * variance.T)
-    # what rounding leaves of no variation at all
-    still = variance <= 1e-9 * np.maximum(squares, 1e-300)
-    found[(common < LEAST_COMMON) | still | still.T] = np.nan
-    return found
+        moments.add(ranks[first : first + _CHUNK])
+    return moments.correlation()
+
+
+class PairMoments:
+    """Sums over the rows that two columns share, for all pairs, a few rows at a time."""
+
+    def __init__(self, columns: int) -> None:
+        self.common, self.sums, self.squares, self.products = (np.zeros((columns, columns)) for _ in range(4))
+
+    def add(self, rows: Array) -> None:
+        """Take in (rows, columns), NaN where missing, of values about 0: far from it their sums would cancel out."""
+        known = (~np.isnan(rows)).astype(np.float64)
+        values = np.nan_to_num(rows, nan=0.0)
+        self.common += known.T @ known
+        self.sums += values.T @ known
+        self.squares += (values * values).T @ known
+        self.products += values.T @ values
+
+    def correlation(self) -> Array:
+        """Pearson's; NaN where fewer than 100 rows are common or a column does not vary on them."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            covariance = self.products - self.sums * self.sums.T / self.common
+            variance = self.squares - self.sums * self.sums / self.common
+            found = covariance / np.sqrt(variance * variance.T)
+        # what rounding leaves of no variation at all
+        still = variance <= 1e-9 * np.maximum(self.squares, 1e-300)
+        found[(self.common < LEAST_COMMON) | still | still.T] = np.nan
+        return found
 
 
 def clusters(correlation: Array, threshold: float) -> list[list[int]]:

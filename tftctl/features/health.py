@@ -101,6 +101,13 @@ def measure_health(
     return found
 
 
+def columns_at(snapshot: Snapshot, period: str) -> dict[str, Mapping[str, Any]]:
+    """Described columns that apply at a period, by the build or, where the table was adopted, by having values (F4)."""
+    meta = snapshot.meta("fused")
+    marks, without = meta.get("definitions", {}).get(period, {}), meta.get("without", {}).get(period, ())
+    return {name: entry for name, entry in meta["columns"].items() if marks.get(name) != ABSENT and name not in without}
+
+
 def _wanted(snapshot: Snapshot, period: str | None, symbols: Sequence[str] | None) -> dict[str, list[str]]:
     if not snapshot.has("fused"):
         raise DataError("there is no fused table yet", "make it: tftctl features build")
@@ -123,7 +130,7 @@ def _wanted(snapshot: Snapshot, period: str | None, symbols: Sequence[str] | Non
 def _measure_period(
     snapshot: Snapshot, period: str, symbols: Sequence[str], bars: Layout | None, found: Health, report: Report
 ) -> None:
-    described = _columns_of(snapshot, period)
+    described = columns_at(snapshot, period)
     names = list(described)
     groups = find_groups(snapshot, "fused", period, symbols)
     if not groups:
@@ -174,13 +181,6 @@ def _placed(column: ColumnHealth, correlated: Sequence[Cluster], identical: Sequ
     more = ["identical"] if any(column.column in group.columns for group in identical) else []
     more += ["correlated"] if number is not None else []
     return replace(column, cluster=number, findings=(*column.findings, *more))
-
-
-def _columns_of(snapshot: Snapshot, period: str) -> dict[str, Mapping[str, Any]]:
-    """Described columns that apply at a period, by the build or, where the table was adopted, by having values (F4)."""
-    meta = snapshot.meta("fused")
-    marks, without = meta.get("definitions", {}).get(period, {}), meta.get("without", {}).get(period, ())
-    return {name: entry for name, entry in meta["columns"].items() if marks.get(name) != ABSENT and name not in without}
 
 
 def _read(
