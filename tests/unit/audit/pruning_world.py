@@ -1,4 +1,4 @@
-"""A fused table made by hand, with columns of which everything is known, and naive oracles of what training rows are."""
+"""A fused table made by hand, of whose columns everything is known, and naive oracles of what training rows are."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def instants(period: str, symbol: str) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "symbol": symbol, "period": period, "timestamp": stamps, "available_at": available,
-            "next_timestamp": stamps + step, "segment": segment, "bar_index": np.arange(stamps.size), "is_filled": filled,
+            "next_timestamp": stamps + step, "segment": segment, "bar_index": np.arange(stamps.size),
+            "is_filled": filled,
         }
     )  # fmt: skip
 

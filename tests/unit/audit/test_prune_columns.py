@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +245,7 @@ def naive_psi(before: np.ndarray, after: np.ndarray) -> float:
     """Population stability index over the deciles of `before`, bin by bin."""
     edges = [-np.inf, *np.quantile(before, [0.1 * i for i in range(1, 10)]), np.inf]
     total = 0.0
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         p, q = (max(np.mean([low < x <= high for x in part]), 1e-4) for part in (before, after))
         total += (q - p) * np.log(q / p)
     return total

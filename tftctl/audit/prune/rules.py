@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from tftctl.core.errors import UsageError
@@ -113,9 +113,11 @@ class Rules:
 
     def document(self) -> dict[str, Any]:
         """Plain values, for reports and for the description of the table."""
-        rows = {entry.name: getattr(self.rows, entry.name) for entry in fields(self.rows)}
-        plain = {name: _plain(value) for name, value in rows.items()}
-        return {"columns": asdict(self.columns), "rows": plain, "all_targets": self.all_targets}
+        columns, rows = (
+            {entry.name: _plain(getattr(part, entry.name)) for entry in fields(part)}
+            for part in (self.columns, self.rows)
+        )
+        return {"columns": columns, "rows": rows, "all_targets": self.all_targets}
 
 
 def check(rules: Rules) -> None:
@@ -150,4 +152,4 @@ def _within(option: str, value: float | None, low: float, high: float | None, *,
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {period or "*": entry for period, entry in value.items()}
-    return list(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,184 @@
+"""A pruned table is a new snapshot that everything else can read; the next build makes the whole one again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pruning_world import make_store, pruned, table, tried
+from training_world import prepare
+
+from tftctl.audit.prune.rules import ColumnRules, RowRules, Rules
+from tftctl.audit.splits import audit_splits
+from tftctl.core.errors import ConfigError
+from tftctl.core.workspace import Workspace
+from tftctl.features.health import measure_health
+from tftctl.plugins import load_registry
+from tftctl.start.jobs import build_job, describe_job, plan_job
+from tftctl.start.prune_jobs import prune_job
+from tftctl.store import Store
+from tftctl.store.verify import verify
+
+RULES = Rules(
+    columns=ColumnRules(drop=("signal_2", "log_return__1d"), duplicates="sign", max_correlation=0.98),
+    rows=RowRules(require=("rsi_6", "log_return__4h", "rsi_6__1d")),
+)
+
+
+@pytest.fixture(scope="module")
+def thinned(tmp_path_factory: pytest.TempPathFactory, market: Workspace) -> Workspace:
+    """The market with a pruned table as its newest snapshot."""
+    root = tmp_path_factory.mktemp("pruned") / "market"
+    shutil.copytree(market.root, root)
+    workspace = Workspace(root)
+    found = prune_job(workspace, RULES)
+    assert found.number == Store(workspace.store).current() == Store(market.store).current() + 1
+    return workspace
+
+
+def test_older_snapshots_stay(thinned: Workspace, market: Workspace) -> None:
+    """Every row and column of the snapshot before, and a store without problems."""
+    store, whole = Store(thinned.store), Store(market.store)
+    for name in ("fused", "targets", "features", "bars"):
+        before, again = table(whole, name), table(store, name, whole.current())
+        assert all(before[period].equals(again[period]) for period in before)
+    found = verify(store)
+    assert (found.verdict, found.problems, found.leftovers) == ("PASS", (), ())
+    assert {"signal_2", "log_return__1d"}.isdisjoint(table(store)["1h"].columns)
+    assert table(store)["1h"].height < table(whole)["1h"].height
+
+
+def test_the_table_says_how_it_came_about(thinned: Workspace, market: Workspace) -> None:
+    """Origin, base, rules, columns with reasons, rows by group, cut, last label read, audit; columns that are left."""
+    with Store(thinned.store).read() as snapshot:
+        meta, columns = snapshot.meta("fused"), snapshot.columns("fused")
+    record = meta["pruned"]
+    assert (meta["origin"], record["origin_before"]) == ("pruned", "built")
+    assert record["from_snapshot"] == Store(market.store).current()
+    assert record["rules"]["columns"]["max_correlation"] == 0.98
+    assert {"column": "signal_2", "reason": "named"}.items() <= record["columns_dropped"][0].items()
+    assert {(e["symbol"], e["period"]) for e in record["rows_dropped"]} >= {("SYN01", "1h"), ("SYN02", "1h")}
+    assert record["last_label_end"] <= record["train_end"] < record["val_end"]
+    assert record["time_audit"] in ("PASS", "NOT PROVEN")
+    assert set(meta["columns"]) <= set(columns)
+    assert set(columns) - set(meta["columns"]) == {
+        "symbol", "period", "timestamp", "available_at", "next_timestamp", "segment", "bar_index", "is_filled"
+    }  # fmt: skip
+
+
+def test_the_report_is_what_is_printed(tmp_path: Path) -> None:
+    """reports/audits/prune-.../report.json, beside that of the time audit."""
+    found = pruned(make_store(tmp_path), Rules(columns=ColumnRules(constant=True)))
+    assert found.folder is not None
+    assert json.loads((found.folder / "report.json").read_text()) == found.document()
+    assert {path.name.split("-")[0] for path in found.folder.parent.iterdir()} == {"prune", "time"}
+
+
+def test_it_can_be_trained_on(thinned: Workspace) -> None:
+    """Windows, splits and statistics, and an audit of these."""
+    prepared = prepare(thinned)
+    names = {item.name for item in prepared.spec.inputs}
+    assert "signal_1" in names and "signal_2" not in names
+    assert min(rows.size for rows in prepared.splits.values()) > 100
+    with Store(thinned.store).read() as snapshot:
+        assert audit_splits(prepared, snapshot).verdict == "PASS"
+        assert prepared.spec.snapshot == snapshot.number
+
+
+def test_a_training_that_names_what_is_gone_is_refused(thinned: Workspace) -> None:
+    """By name, as any column that is not there."""
+    with pytest.raises(ConfigError, match="no column 'signal_2'"):
+        prepare(thinned, "reals=[signal_1, signal_2]")
+
+
+def test_health_and_describe(thinned: Workspace) -> None:
+    """Columns that are left, at the periods where they apply."""
+    registry = load_registry(thinned)
+    found = measure_health(Store(thinned.store), registry)
+    seen = {(column.column, column.period) for column in found.columns}
+    assert ("signal_1", "1h") in seen and ("signal_2", "1h") not in seen
+    assert ("rsi_6__4h", "1h") in seen and ("rsi_6__4h", "1d") not in seen
+    assert describe_job(thinned, "rsi_6")["columns"]
+
+
+def test_pruning_again_remembers_the_first(thinned: Workspace, tmp_path: Path) -> None:
+    """The description keeps what was done before."""
+    root = tmp_path / "again"
+    shutil.copytree(thinned.root, root)
+    workspace = Workspace(root)
+    found = prune_job(workspace, Rules(columns=ColumnRules(drop=("signal_3",))))
+    with Store(workspace.store).read() as snapshot:
+        record = snapshot.meta("fused")["pruned"]
+        assert snapshot.number == found.number
+    assert (record["origin_before"], len(record["earlier"])) == ("pruned", 1)
+    assert record["earlier"][0]["columns_dropped"][0]["column"] == "signal_2"
+
+
+def test_the_next_build_restores_everything(thinned: Workspace, market: Workspace, tmp_path: Path) -> None:
+    """Rows and columns, to the last bit; the plan says so beforehand."""
+    root = tmp_path / "restored"
+    shutil.copytree(thinned.root, root)
+    workspace = Workspace(root)
+    planned = {(action.table, action.why) for action in plan_job(workspace).actions}
+    assert {("fused", "new"), ("targets", "new")} <= planned
+    build_job(workspace)
+    with Store(workspace.store).read() as after, Store(market.store).read() as before:
+        for name in ("fused", "targets"):
+            assert after.data_version(name) == before.data_version(name)
+        assert after.meta("fused")["origin"] == "built"
+        assert after.meta("targets") == before.meta("targets")
+    assert plan_job(workspace).rows_to_compute == 0
+
+
+def test_columns_alone_leave_targets_alone(tmp_path: Path) -> None:
+    """The same files, and definitions that the next build trusts."""
+    store = make_store(tmp_path)
+    with store.read() as before:
+        pruned(store, Rules(columns=ColumnRules(constant=True)))
+        with store.read() as after:
+            assert after.table("targets") == before.table("targets")
+            assert after.number == before.number + 1
+            assert {"flat", "empty"} == set(before.columns("fused")) - set(after.columns("fused"))
+
+
+def test_a_trial_writes_nothing(tmp_path: Path) -> None:
+    """No snapshot, no report, no file; it says what the real thing then does."""
+    store = make_store(tmp_path)
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    trial = tried(store, rows=RowRules(require=("late",)), constant=True)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+    assert trial.number is None and trial.folder is None
+    real = pruned(store, Rules(columns=ColumnRules(constant=True), rows=RowRules(require=("late",))))
+    for key in ("columns_dropped", "rows_dropped", "coverage", "measures", "train_end"):
+        assert trial.document()[key] == real.document()[key]
+
+
+def test_nothing_to_prune_makes_no_snapshot(tmp_path: Path) -> None:
+    """Exit code 0, and the snapshot stays."""
+    store = make_store(tmp_path)
+    found = pruned(store, Rules(columns=ColumnRules(max_missing=0.5, pin=("empty", "sparse"))))
+    assert (found.number, found.exit_code, found.changes) == (None, 0, False)
+    assert found.document()["snapshot"] == store.current() == 1
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_result_that_fails_the_time_audit_is_not_committed(tmp_path: Path) -> None:
+    """A row that is available before it opens: exit code 5, the finding, and the store as it was."""
+
+    def change(rows: pl.DataFrame) -> pl.DataFrame:
+        early = pl.col("bar_index") == 50
+        return rows.with_columns(
+            pl.when(early).then(pl.col("timestamp") - 1).otherwise("available_at").alias("available_at")
+        )
+
+    store = make_store(tmp_path, change)
+    files = sorted(path for path in store.root.rglob("*.parquet"))
+    found = pruned(store, Rules(columns=ColumnRules(constant=True)))
+    assert (found.number, found.exit_code, store.current()) == (None, 5, 1)
+    assert found.document()["committed"] is False
+    assert {f["check"] for f in found.document()["audit"]["findings"] if f["verdict"] == "FAIL"} == {"future"}
+    assert sorted(path for path in store.root.rglob("*.parquet")) == files
+    assert verify(store).leftovers == ()
