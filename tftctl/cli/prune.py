@@ -95,7 +95,7 @@ def prune(
 ) -> None:
     """Thin the fused table and commit it as a new snapshot, after a time audit; older snapshots stay as they are.
 
-    Columns and rows go by training rows alone, cut as tftctl train would cut; drift compares them with validation.
+    Columns are judged by training rows alone, cut as tftctl train would cut; drift compares them with validation.
     Rules drop what lies above their limit. P= is for one period: --min-ratio 1h=0.9 --min-ratio 0.5.
     """
     from tftctl.cli.prune_display import show
