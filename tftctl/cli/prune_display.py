@@ -71,4 +71,4 @@ def _say_result(found: Pruned, told: dict[str, Any]) -> None:
         return
     base = found.pruning.snapshot
     say(f"snapshot {found.number}, made from {base}, which stays readable (data_path: {base})")
-    say("the next features build makes the whole table again; next: tftctl train")
+    say("next: tftctl train")

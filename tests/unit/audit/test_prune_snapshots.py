@@ -6,16 +6,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from pruning_world import make_store, pruned, table, tried
+from pruning_world import CONFIG, make_store, pruned, table, tried
 from training_world import prepare
 
 from tftctl.audit.prune.rules import ColumnRules, RowRules, Rules
+from tftctl.audit.prune.writing import first_origin
 from tftctl.audit.splits import audit_splits
 from tftctl.core.errors import ConfigError
 from tftctl.core.workspace import Workspace
 from tftctl.features.health import measure_health
+from tftctl.ingest.adopt import AdoptOptions, adopt_fused
 from tftctl.plugins import load_registry
 from tftctl.start.jobs import build_job, describe_job, plan_job
 from tftctl.start.prune_jobs import prune_job
@@ -131,6 +134,29 @@ def test_the_next_build_restores_everything(thinned: Workspace, market: Workspac
         assert after.meta("fused")["origin"] == "built"
         assert after.meta("targets") == before.meta("targets")
     assert plan_job(workspace).rows_to_compute == 0
+
+
+def test_an_adopted_table(workspace: Workspace, tmp_path: Path) -> None:
+    """It keeps its origin and that nobody audited it; no build can make it again."""
+    random, hours = np.random.default_rng(0), 1_600_041_600_000 + 3_600_000 * np.arange(2400)
+    path = tmp_path / "long.parquet"
+    pl.DataFrame(
+        {
+            "symbol": "AAA", "period": "1h", "timestamp": hours, "x": random.normal(size=hours.size), "one": 1.0,
+            "flag": random.random(hours.size) > 0.5, "target_up": (random.random(hours.size) > 0.5).astype(float),
+        }
+    ).write_parquet(path)  # fmt: skip
+    adopt_fused(Store(workspace.store), path, AdoptOptions(horizons={"*": 3}))
+    for rules, gone in ((ColumnRules(constant=True), "one"), (ColumnRules(drop=("flag",)), "flag")):
+        found = pruned(
+            Store(workspace.store), Rules(columns=rules), CONFIG.model_copy(update={"targets": ["target_up"]})
+        )
+        assert [entry.column for entry in found.pruning.dropped] == [gone]
+        assert found.document()["notes"] == [f"for the whole table: data_path: {found.pruning.snapshot}"]
+        assert found.document()["audit"]["verdict"] == "NOT PROVEN"
+    with Store(workspace.store).read() as snapshot:
+        meta = snapshot.meta("fused")
+        assert (meta["audit"], list(meta["columns"]), first_origin(snapshot)) == ("unaudited", ["x"], "adopted")
 
 
 def test_columns_alone_leave_targets_alone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tftctl.audit.prune.parts import Parts, read_parts, require_training_rows
 from tftctl.audit.prune.required import Required, required
 from tftctl.audit.prune.rules import Rules
 from tftctl.audit.prune.thin import Seen, Thinned, thin
+from tftctl.audit.prune.writing import first_origin
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import DataError, UsageError, choices
 from tftctl.core.progress import Report, silent
@@ -30,9 +31,10 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pruning:
-    """What goes and what stays of a snapshot's fused table."""
+    """What goes and what stays of a snapshot's fused table, which was first `built` or `adopted`."""
 
     snapshot: int
+    origin: str
     columns: Described
     rules: Rules
     parts: Parts
@@ -100,7 +102,17 @@ def _decided(
     groups = _thinned(snapshot, config, parts, seen, needed, report)
     _require_rows(groups)
     return Pruning(
-        snapshot.number, columns, rules, parts, named, tuple(measures), tuple(dropped), seen, tuple(groups), inputs
+        snapshot=snapshot.number,
+        origin=first_origin(snapshot),
+        columns=columns,
+        rules=rules,
+        parts=parts,
+        named=named,
+        measures=tuple(measures),
+        dropped=tuple(dropped),
+        seen=seen,
+        groups=tuple(groups),
+        inputs=inputs,
     )
 
 

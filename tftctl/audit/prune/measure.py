@@ -69,7 +69,7 @@ def measure(
     groups, size = parts.of(period), len(columns)
     train = _draw(groups, TRAIN, size if rules.ranked or rules.drift else 0)
     later = _draw(groups, VALIDATION, size if rules.drift else 0)
-    tallies = Tallies(size)
+    tallies = Tallies(size, digests=rules.duplicates is not None, votes=rules.max_same is not None)
     moments = PairMoments(size) if rules.max_correlation is not None and rules.correlation == "pearson" else None
     _read(snapshot, groups, columns, tallies, moments, (train, later), report)
     correlation, target = np.full((size, size), np.nan), _nothing(size)

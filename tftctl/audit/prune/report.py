@@ -76,6 +76,9 @@ def measured(pruning: Pruning) -> Iterator[dict[str, Any]]:
 def notes(pruning: Pruning) -> list[str]:
     """What the user should know beside the numbers."""
     said = []
+    if pruning.dropped or pruning.removed:
+        built = "the next features build makes the whole table again"
+        said.append(built if pruning.origin == "built" else f"for the whole table: data_path: {pruning.snapshot}")
     for file, names in pruning.inputs.missed(pruning.gone).items():
         said.append(f"{file} names columns that are gone, remove them before training: {', '.join(names)}")
     for period in pruning.parts.periods:

@@ -13,13 +13,14 @@ Array = npt.NDArray[np.float64]
 class Tallies:
     """Of C columns: `rows`, and arrays (C,) of values, extremes, mean and sum of squared deviations.
 
-    A value that is null, NaN or infinite is missing. `equal` digests a column's values and gaps row by row, `mirrored`
-    the same up to sign. `votes` and `favourite` find the one value that can be more than half of all (Boyer and Moore
-    1981: votes of parts add up).
+    A value that is null, NaN or infinite is missing. With `digests`, `equal` digests a column's values and gaps row by
+    row, `mirrored` the same up to sign. With `votes`, `votes` and `favourite` find the one value that can be more than
+    half of all (Boyer and Moore 1981: votes of parts add up).
     """
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, *, digests: bool = True, votes: bool = True) -> None:
         self.rows = 0
+        self._digests, self._votes = digests, votes
         self.values = np.zeros(columns, np.int64)
         self.low, self.high = np.full(columns, np.inf), np.full(columns, -np.inf)
         self.mean, self.squares = np.zeros(columns), np.zeros(columns)
@@ -33,9 +34,14 @@ class Tallies:
         self.rows += len(rows)
         for place, column in enumerate(rows.T):
             known = column[~np.isnan(column)]
-            self._digest(place, column)
+            if self._digests:
+                self._digest(place, column)
             if known.size:
                 self._count(place, known)
+            if known.size and self._votes:
+                # a value of more than half of the rows is in their middle
+                middle = np.partition(known, known.size // 2)[known.size // 2]
+                self._vote(place, float(middle), max(0, 2 * int((known == middle).sum()) - known.size))
 
     @property
     def variance(self) -> Array:
@@ -66,7 +72,7 @@ class Tallies:
         self._mirrored[place].update(turned.tobytes())
 
     def _count(self, place: int, known: Array) -> None:
-        """Extremes, moments (Chan et al. 1979) and votes."""
+        """Extremes and moments (Chan et al. 1979)."""
         self.low[place] = min(self.low[place], known.min())
         self.high[place] = max(self.high[place], known.max())
         before, total = self.values[place], self.values[place] + known.size
@@ -74,9 +80,6 @@ class Tallies:
         self.squares[place] += known.var() * known.size + away * away * before * known.size / total
         self.mean[place] += away * known.size / total
         self.values[place] = total
-        # a value of more than half of the rows is in their middle
-        middle = np.partition(known, known.size // 2)[known.size // 2]
-        self._vote(place, float(middle), max(0, 2 * int((known == middle).sum()) - known.size))
 
     def _vote(self, place: int, value: float, votes: int) -> None:
         if value == self.favourite[place]:

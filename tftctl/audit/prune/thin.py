@@ -66,33 +66,53 @@ def renumbered(segment: npt.NDArray[np.int32], kept: Mask) -> npt.NDArray[np.int
 
 def thin(snapshot: Snapshot, rows: GroupRows, seen: Seen, required: Required | None, encoder_length: int) -> Thinned:
     """Judge the rows of one group, a few in memory at a time."""
-    wanted = list(dict.fromkeys([*seen.before, *seen.after, *(required.columns if required else ())]))
-    reason = np.zeros(rows.rows, np.int8)
-    spoiled = np.zeros((rows.rows, 2), bool)
-    values = [0, 0]
-    for here, frame in rows.chunks(snapshot, "fused", wanted):
-        if required is not None:
-            reason[here] = required.judge(_there(frame, required.columns))
-        train = rows.split[here] == TRAIN
-        values[0] += int(_there(frame, seen.before)[train].sum())
-        values[1] += int(_there(frame, seen.after)[train & (reason[here] == KEPT)].sum())
-        for place, names in enumerate((seen.spoiling_before, seen.spoiling_after)):
-            spoiled[here, place] = _there(frame, names) < len(names)
-    kept = reason == KEPT
-    everything = np.ones(rows.rows, bool)
-    origins = tuple(
-        _origins(rows, part, spoiled[:, place], encoder_length) for place, part in enumerate((everything, kept))
+    found = _judge(snapshot, rows, seen, required)
+    kept, everything = found.reason == KEPT, np.ones(rows.rows, bool)
+    counts = {name: int((found.reason == number).sum()) for number, name in enumerate(REASONS) if number != KEPT}
+    return Thinned(
+        rows=rows,
+        kept=kept,
+        reasons={name: number for name, number in counts.items() if number},
+        values=(found.values[0], found.values[1]),
+        origins=(
+            _origins(rows, everything, found.spoiled[0], encoder_length),
+            _origins(rows, kept, found.spoiled[1], encoder_length),
+        ),
     )
-    counts = {name: int((reason == number).sum()) for number, name in enumerate(REASONS) if number != KEPT}
-    return Thinned(rows, kept, {name: n for name, n in counts.items() if n}, (values[0], values[1]), origins)  # type: ignore[arg-type]
 
 
-def _there(frame: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """How many of these columns each row has a finite value of."""
+@dataclass(eq=False)
+class _Judged:
+    """Number of the reason by row; before and after: rows that spoil a window, values of training rows."""
+
+    reason: npt.NDArray[np.int8]
+    spoiled: tuple[Mask, Mask]
+    values: list[int]
+
+
+def _judge(snapshot: Snapshot, rows: GroupRows, seen: Seen, required: Required | None) -> _Judged:
+    needed = required.columns if required is not None else ()
+    wanted = list(dict.fromkeys([*seen.before, *needed]))
+    place = {name: number for number, name in enumerate(wanted)}
+    counted = [[place[name] for name in names] for names in (seen.before, seen.after)]
+    spoiling = [[place[name] for name in names] for names in (seen.spoiling_before, seen.spoiling_after)]
+    found = _Judged(np.zeros(rows.rows, np.int8), (np.zeros(rows.rows, bool), np.zeros(rows.rows, bool)), [0, 0])
+    for here, frame in rows.chunks(snapshot, "fused", wanted):
+        there = _there(frame, wanted)
+        if required is not None:
+            found.reason[here] = required.judge(there[:, [place[name] for name in needed]].sum(1))
+        train = rows.split[here] == TRAIN
+        for side, part in enumerate((train, train & (found.reason[here] == KEPT))):
+            found.values[side] += int(there[part][:, counted[side]].sum())
+            found.spoiled[side][here] = ~there[:, spoiling[side]].all(1)
+    return found
+
+
+def _there(frame: pl.DataFrame, names: Sequence[str]) -> Mask:
+    """(rows, columns): whether a row has a finite value of a column."""
     if not names:
-        return np.zeros(frame.height, np.int64)
-    finite = (pl.col(name).is_finite().fill_null(False).cast(pl.Int64) for name in names)
-    return frame.select(pl.sum_horizontal(finite)).to_series().to_numpy()
+        return np.ones((frame.height, 0), bool)
+    return frame.select(pl.col(names).is_finite().fill_null(False)).to_numpy()
 
 
 def _origins(rows: GroupRows, kept: Mask, spoiled: Mask, encoder_length: int) -> int:

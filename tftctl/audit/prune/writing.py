@@ -69,6 +69,13 @@ def describe_targets(snapshot: Snapshot, record: dict[str, Any], *, removed: boo
     return {key: value for key, value in meta.items() if key != "definitions"} | {"pruned": short}
 
 
+def first_origin(snapshot: Snapshot) -> str:
+    """How the table was made before any pruning: `built` or `adopted`."""
+    meta = snapshot.meta("fused")
+    prunings = [*meta["pruned"]["earlier"], meta["pruned"]] if "pruned" in meta else []
+    return str(prunings[0]["origin_before"] if prunings else meta.get("origin"))
+
+
 def _short(meta: dict[str, Any]) -> dict[str, Any]:
     """An earlier pruning without its own past."""
     return {key: value for key, value in meta["pruned"].items() if key != "earlier"}
