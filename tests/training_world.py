@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import polars as pl
 from filelock import FileLock
@@ -152,23 +152,15 @@ def table(workspace: Workspace, name: str, symbol: str, period: str) -> pl.DataF
 
 
 def tftctl(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line as a process, on one thread."""
+    """The command line as a process that has torch already."""
+    return forked.run(["-w", str(workspace.root), *arguments])
+
+
+def fresh(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line as a process of a new interpreter, on one thread."""
     command = [sys.executable, "-m", "tftctl", "-w", str(workspace.root), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-
-
-def started(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
-    """The command line as a process that runs on, its stderr to be read; Ctrl-C reaches it also in the background."""
-    command = [sys.executable, "-m", "tftctl", "-w", str(workspace.root), *arguments]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
 
 
 def document(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:

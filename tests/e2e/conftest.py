@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_world import STEPS, document, market, once, said_of, tftctl
+from training_world import STEPS, document, fresh, market, once, said_of
 
 from tftctl.core.workspace import Workspace
 
@@ -20,7 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     def make(root: Path) -> None:
         shutil.copytree(market(tmp_path_factory).root, root, dirs_exist_ok=True)
         override = ("-o", "max_epochs=2", "-o", "batch_size=1000")
-        done = tftctl(Workspace(root), "train", "--max-steps", str(STEPS), "--accelerator", "cpu", *override, "--json")
+        done = fresh(Workspace(root), "train", "--max-steps", str(STEPS), "--accelerator", "cpu", *override, "--json")
         (root / "train.json").write_text(json.dumps({"result": document(done), "said": done.stderr}))
 
     return Workspace(once(tmp_path_factory, "trained", make))
@@ -38,7 +38,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, trained: Workspace) -> d
 
     def make(folder: Path) -> None:
         run = said_of(trained)["result"]["run"]
-        found = document(tftctl(trained, "eval", run, "--split", "val", "--json"))
+        found = document(fresh(trained, "eval", run, "--split", "val", "--json"))
         (folder / "eval.json").write_text(json.dumps(found))
 
     return json.loads((once(tmp_path_factory, "evaluated", make) / "eval.json").read_text())

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import run
 
 from tftctl.core.workspace import Workspace
 
@@ -23,9 +24,7 @@ COMMANDS = [
 
 
 def tftctl(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tftctl", *arguments], capture_output=True, text=True, timeout=240, cwd=cwd
-    )
+    return run(arguments, cwd=cwd)
 
 
 def document(*arguments: str, code: int = 0) -> dict:
@@ -291,6 +290,17 @@ def test_a_build_and_a_second_one(sampled: Path) -> None:
     assert (first["groups"], first["rows"], first["targets"]) == (6, 2480, 6)
     again = document("-w", str(sampled), "features", "build")
     assert (again["snapshot"], again["rows_computed"]) == (first["snapshot"], 0)
+
+
+@pytest.mark.parametrize(
+    "command", ["data list", "macro list", "features build", "store status", "audit time", "config validate"]
+)
+def test_a_command_of_each_group_begins_in_a_new_interpreter(sampled: Path, command: str) -> None:
+    """Whatever it needs it imports itself; most other tests fork a process that has everything."""
+    line = [sys.executable, "-m", "tftctl", "-w", str(sampled), *command.split(), "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
 
 
 def test_features_are_listed_and_described(sampled: Path) -> None:

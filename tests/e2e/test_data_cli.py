@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
 import pytest
+from forked import run
 
 from tftctl.core.workspace import Workspace
 
@@ -28,8 +27,7 @@ def made(workspace: Workspace) -> Workspace:
 
 def tftctl(workspace: Workspace, *arguments: object, code: int = 0) -> tuple[Any, str]:
     """The JSON document on stdout, and stderr, of a command that ends with this code."""
-    command = [sys.executable, "-m", "tftctl", "-w", str(workspace.root), *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run(["-w", str(workspace.root), *map(str, arguments), "--json"])
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return json.loads(done.stdout), done.stderr

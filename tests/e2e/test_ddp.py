@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_world import document, epochs_of, linked, quiet, tftctl, untimed
+from training_world import document, epochs_of, fresh, linked, quiet, untimed
 
 from tftctl.core.workspace import Workspace
 from tftctl.start.jobs import train_job
@@ -23,7 +23,7 @@ def test_two_processes_give_the_loss_of_one(trained: Workspace, tmp_path: Path) 
     workspace = linked(trained, tmp_path)
     one = train_job(workspace, None, [*OPTIONS, "batch_size=64"], "cpu", quiet)
     options = [part for option in [*OPTIONS, "batch_size=32", "devices=2"] for part in ("-o", option)]
-    done = tftctl(workspace, "train", "--accelerator", "cpu", "--json", *options)
+    done = fresh(workspace, "train", "--accelerator", "cpu", "--json", *options)
     two = document(done)
     assert done.stderr.count("epoch 1/1") == 1
     runs = sorted(path.name for path in workspace.runs.iterdir())
@@ -40,9 +40,9 @@ def test_two_processes_go_on_with_their_own_generators(trained: Workspace, tmp_p
     workspace = linked(trained, tmp_path)
     options = ["periods=[4h]", "symbols=[SYN01]", "batch_size=100", "devices=2", "dropout=0.3", "max_epochs=2"]
     line = ["--accelerator", "cpu", "--json", *(part for option in options for part in ("-o", option))]
-    whole = document(tftctl(workspace, "train", *line, "-o", "plot_every_n_epochs=0"))
+    whole = document(fresh(workspace, "train", *line, "-o", "plot_every_n_epochs=0"))
     (first,) = (workspace.runs / whole["run"] / "checkpoints").glob("epoch=000*")
     states = [process["rng"] for process in load_checkpoint(first).training["processes"]]
     assert len(states) == 2 and not torch.equal(states[0], states[1])
-    again = document(tftctl(workspace, "resume", str(first), "--accelerator", "cpu", "--json"))
+    again = document(fresh(workspace, "resume", str(first), "--accelerator", "cpu", "--json"))
     assert untimed(epochs_of(workspace, again["run"])) == untimed(epochs_of(workspace, whole["run"]))

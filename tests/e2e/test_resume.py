@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
-from training_world import document, epochs_of, linked, quiet, started, tftctl, untimed
+from training_world import document, epochs_of, fresh, linked, quiet, untimed
 
 from tftctl.core.errors import ConfigError, DataError, TftctlError, UsageError
 from tftctl.core.progress import TrainingStatus
@@ -109,25 +109,22 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(whole: tuple[Workspac
     options = [part for option in OPTIONS for part in ("-o", option)]
     plan = str(workspace.root / "plan.yaml")
     there = {path.name for path in workspace.runs.iterdir()}
-    process = started(workspace, "train", "--accelerator", "cpu", "--stage-plan", plan, *options)
-    try:
+    line = ["-w", str(workspace.root), "train", "--accelerator", "cpu", "--stage-plan", plan, *options]
+    with forked.running(line) as process:
         deadline = time.monotonic() + 120
         last: list[Path] = []
-        while not last and time.monotonic() < deadline and process.poll() is None:
+        while not last and time.monotonic() < deadline and process.is_alive():
             made = [path for path in workspace.runs.iterdir() if path.name not in there]
             last = [
                 path / "checkpoints" / "last.ckpt" for path in made if (path / "checkpoints" / "last.ckpt").exists()
             ]
             time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+        process.signal(signal.SIGKILL)
+        assert process.end()[0] == -signal.SIGKILL
     killed = last[0].parent.parent.name
     position = load_checkpoint(last[0]).content.progress
     assert 0 < position.global_step < 12
-    done = tftctl(workspace, "resume", killed, "--accelerator", "cpu", "--json")
+    done = fresh(workspace, "resume", killed, "--accelerator", "cpu", "--json")
     result = document(done)
     assert untimed(epochs_of(workspace, result["run"])) == untimed(epochs_of(workspace, run))
     assert f"resuming {killed} at epoch {position.epoch + 1} of 3, step {position.step}" in done.stderr

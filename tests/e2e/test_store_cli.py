@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from forked import run
 
 from tftctl.core.workspace import Workspace
 from tftctl.store import Store
@@ -17,8 +17,7 @@ HOUR = 3_600_000
 
 
 def tftctl(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tftctl", "-w", str(workspace.root), "store", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return run(["-w", str(workspace.root), "store", *arguments])
 
 
 def document(done: subprocess.CompletedProcess[str], code: int = 0) -> object:

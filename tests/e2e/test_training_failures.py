@@ -7,8 +7,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
-from training_world import document, linked, quiet, started, tftctl
+from training_world import document, linked, quiet, tftctl
 
 from tftctl.cli.app import main
 from tftctl.core.errors import DataError, TftctlError, UsageError
@@ -198,19 +199,17 @@ def test_ctrl_c_keeps_the_checkpoints_of_finished_epochs(trained: Workspace, tmp
     """DESIGN 7: exit code 130, one line, and a run that can be evaluated."""
     workspace = linked(trained, tmp_path)
     options = ("max_epochs=1000", "batch_size=200", "periods=[4h]", "targets=[target_logreturn]")
-    process = started(workspace, "train", "--accelerator", "cpu", *(part for o in options for part in ("-o", o)))
+    train = ["-w", str(workspace.root), "train", "--accelerator", "cpu"]
     said = []
-    try:
-        assert process.stderr is not None
+    with forked.running([*train, *(part for o in options for part in ("-o", o))]) as process:
         for line in process.stderr:
             said.append(line)
             if line.startswith("epoch 1/"):
-                process.send_signal(signal.SIGINT)
+                process.signal(signal.SIGINT)
                 break
-        said += process.communicate(timeout=120)[1].splitlines(keepends=True)
-    finally:
-        process.kill()
-    assert process.returncode == 130, said
+        code, rest = process.end()
+    said += rest
+    assert code == 130, said
     assert [line for line in said if line.startswith("error: ")] == ["error: interrupted\n"]
     assert "Traceback" not in "".join(said)
     (run,) = (path.parent for path in workspace.runs.glob("*/manifest.json"))
