@@ -123,14 +123,20 @@ def _run_blocks(
     for start in range(0, instants, step):
         stop, lead = min(start + step, instants), max(0, start - back)
         block = {name: np.ascontiguousarray(values[lead:stop][:, places]) for name, values in inputs.items()}
-        found = _run(instance, block, symbols)
+        found = run_block(instance, block, symbols)
         for number, feature in enumerate(instance.features):
             values = found[feature.output][start - lead :]
             values = np.where(np.isfinite(values), values, np.nan)
             made[number][np.asarray(places, dtype=np.intp), start:stop] = values.T
 
 
-def _run(instance: IndicatorInstance, block: Mapping[str, np.ndarray], symbols: Sequence[str]) -> dict[str, np.ndarray]:
+def run_block(
+    instance: IndicatorInstance, block: Mapping[str, np.ndarray], symbols: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Outputs of a cross-section over inputs (instants, symbols), NaN where a symbol is no member or few are.
+
+    Raises PluginError where the kernel returns something else than it declared.
+    """
     record = instance.record
     assert record.kernel is not None
     there = np.logical_and.reduce([np.isfinite(values) for values in block.values()])

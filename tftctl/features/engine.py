@@ -105,8 +105,7 @@ def input_arrays(segment: pl.DataFrame, names: Sequence[str]) -> dict[str, Array
 
 def numbers(column: pl.Series) -> Array:
     """A column as float64 (rows,), NaN where it is null; read only, perhaps in the column's own memory."""
-    column = column.cast(pl.Float64)
-    return (column.fill_null(float("nan")) if column.null_count() else column).to_numpy()
+    return (column if column.dtype == pl.Float64 else column.cast(pl.Float64)).to_numpy()
 
 
 def _stretches(bounds: Sequence[tuple[int, int]], memory: int | None, first: int, stop: int) -> Iterator[_Stretch]:

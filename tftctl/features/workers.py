@@ -194,6 +194,11 @@ def make_symbols(work: Work, symbols: Sequence[str]) -> Written:
     return written
 
 
+def with_bars(setup: Setup, function: Callable[..., T], *task: Any) -> T:
+    """`function(bars, *task)` in a worker, with the prepared bars of the setup's snapshot."""
+    return function(_open(setup), *task)
+
+
 _ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _opened: dict[tuple[Path, int, str], tuple[Snapshot, Layout]] = {}
 

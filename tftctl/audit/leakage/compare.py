@@ -1,0 +1,38 @@
+"""Equal or not: to the last bit, or within what a formula declares (SEMANTICS A1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tftctl.features.engine import numbers
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+def differing(before: Array, after: Array, tolerance: float = 0.0) -> Mask:
+    """Where two columns differ; NaN equals NaN, `tolerance` is relative to the larger value."""
+    with np.errstate(invalid="ignore"):
+        same = before == after
+        if tolerance:
+            same |= np.abs(before - after) <= tolerance * np.maximum(np.abs(before), np.abs(after))
+    return ~(same | (np.isnan(before) & np.isnan(after)))
+
+
+def not_as_stored(fresh: pl.Series, stored: pl.Series) -> Mask:
+    """Where a stored column is not the fresh one rounded to its type, by more than one unit in the last place."""
+    now, before = fresh.to_numpy(), stored.to_numpy()
+    narrow = stored.dtype == pl.Float32
+    now = now.astype(np.float32 if narrow else np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        # a column that is stored wide may be one that was continued from a carried state
+        allowed = np.spacing(np.abs(before)) if narrow else 1e-9 * np.abs(before)
+        same = np.abs(now - before) <= allowed
+    return ~(same | (np.isnan(now) & np.isnan(before)))
+
+
+def columns_of(frame: pl.DataFrame, names: list[str]) -> dict[str, Array]:
+    """Columns as float64 (rows,), NaN where null."""
+    return {name: numbers(frame[name]) for name in names}

@@ -1,0 +1,136 @@
+"""Features of one group, recomputed from bars that end earlier or go on otherwise (SEMANTICS A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from tftctl.audit.leakage.compare import columns_of, differing, not_as_stored
+from tftctl.audit.leakage.effort import FUTURE_BARS, SPARE_BARS, WHOLE_GROUPS, Effort
+from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
+from tftctl.audit.leakage.variants import other_futures
+from tftctl.audit.leakage.world import Group
+from tftctl.core.errors import PluginError
+from tftctl.core.periods import DAY_MS
+
+WHOLE = (0.62, 0.97)  # of a group: where all bars before a cut are compared
+
+
+def fresh_features(group: Group, evidence: Evidence) -> tuple[pl.DataFrame, list[str]]:
+    """Feature rows of all bars, and the columns that are the same in two identical runs."""
+    names = group.columns()
+    fresh = group.run(group.prepared, names)
+    again = group.run(group.prepared, names)
+    unstable = {name for name in names if not fresh[name].equals(again[name], null_equal=True)}
+    for rolling in group.rolling():
+        if unstable & set(rolling.sources):
+            unstable |= set(rolling.columns)
+    for name in names:
+        if name in unstable:
+            evidence.unproven.append(Unproven(name, *group.name, "two identical runs give different values"))
+    return fresh, [name for name in names if name not in unstable]
+
+
+def compare_stored(table: str, fresh: pl.DataFrame, stored: pl.DataFrame, names: Sequence[str], group: tuple[str, str],
+                   evidence: Evidence) -> None:  # fmt: skip
+    """Note stored columns that are not what the bars give now (STALE); rows by timestamp."""
+    if not fresh["timestamp"].equals(stored["timestamp"]):
+        both = set(fresh["timestamp"]) ^ set(stored["timestamp"])
+        evidence.stale.append(Stale(table, "timestamp", *group, len(both), min(both)))
+        return
+    for name in names:
+        if name not in stored.columns:
+            evidence.stale.append(Stale(table, name, *group, stored.height, int(fresh["timestamp"][0])))
+            continue
+        rows = np.flatnonzero(not_as_stored(fresh[name], stored[name]))
+        if rows.size:
+            evidence.stale.append(Stale(table, name, *group, rows.size, int(fresh["timestamp"][int(rows[0])])))
+
+
+def try_cuts(
+    group: Group, fresh: pl.DataFrame, names: list[str], effort: Effort, evidence: Evidence, number: int
+) -> None:
+    """Windows around several cuts with five other futures each; in some groups also all bars up to two cuts."""
+    trial = _Cuts(group, list(names), evidence)
+    for share in WHOLE if number < WHOLE_GROUPS else ():
+        trial.compare(0, group.bars.height, int(share * group.bars.height), fresh, only_cut=True)
+    past = _reach(group) + SPARE_BARS
+    for place, cut in enumerate(cut_places(group.bars, effort.cuts)):
+        low, high = max(0, cut - past), min(group.bars.height, cut + 1 + FUTURE_BARS)
+        trial.compare(low, high, cut, None, seed=place)
+
+
+class _Cuts:
+    """Columns of a group under comparison; those that fail on some bars drop out."""
+
+    def __init__(self, group: Group, names: list[str], evidence: Evidence) -> None:
+        self.group, self.names, self.evidence = group, names, evidence
+        self.tolerances = group.tolerances()
+
+    def compare(self, low: int, high: int, cut: int, base: pl.DataFrame | None, *, seed: int = 0,
+                only_cut: bool = False) -> None:  # fmt: skip
+        """Bars low..high with other futures after bar `cut`; `base` is what the undisturbed ones give, where known."""
+        bars = self.group.bars.slice(low, high - low)
+        instant = int(self.group.bars["available_at"][cut])
+        base = self._run(bars) if base is None else base
+        expected = _known_by(base, instant)
+        self.evidence.cuts.append(instant)
+        for how, changed in other_futures(bars, cut - low + 1, seed):
+            self._hold(expected, _known_by(self._run(changed), instant), f"{how} after {words(instant)}")
+            if only_cut:
+                return
+
+    def _hold(self, expected: pl.DataFrame, found: pl.DataFrame, how: str) -> None:
+        before, after = columns_of(expected, self.names), columns_of(found, self.names)
+        stamps = expected["timestamp"].to_numpy()
+        for name in self.names:
+            apart = differing(before[name], after[name], self.tolerances.get(name, 0.0))
+            if apart.any():
+                self.evidence.suspect(name, self.group.name, stamps[apart], how)
+            if name not in self.evidence.valid and np.isfinite(before[name]).any():
+                self.evidence.valid.add(name)
+
+    def _run(self, bars: pl.DataFrame) -> pl.DataFrame:
+        prepared = self.group.prepare(bars)
+        try:
+            return self.group.run(prepared, self.names)
+        except PluginError:
+            failing = self.group.culprits(prepared, self.names)
+            if not failing:
+                raise
+            for name, why in failing.items():
+                if name in self.names:
+                    self.evidence.unproven.append(Unproven(name, *self.group.name, f"fails on fewer bars: {why}"))
+            self.names = [name for name in self.names if name not in failing]
+            return self.group.run(prepared, self.names)
+
+
+def cut_places(bars: pl.DataFrame, count: int) -> list[int]:
+    """Last bars before cuts, spread over the group: at the ends of days, one bar before, one after, in between."""
+    at = bars["available_at"].to_numpy()
+    least = min(at.size - 1, 32)
+    places = []
+    for number, share in enumerate((np.arange(count) + 0.5) / count):
+        instant = int(at[int(share * (at.size - 1))])
+        midnight = int(np.searchsorted(at, instant // DAY_MS * DAY_MS, side="right")) - 1
+        places.append(midnight + (0, 1, -1, 2)[number % 4])
+    return sorted({int(np.clip(place, least, at.size - 1)) for place in places})
+
+
+def _reach(group: Group) -> int:
+    """Bars before the first value of any column, as far as they declare it."""
+    first = max((f.first_valid for instance in group.instances() for f in instance.features), default=0)
+    return first + max((rolling.samples for rolling in group.rolling()), default=0)
+
+
+def _known_by(rows: pl.DataFrame, instant: int) -> pl.DataFrame:
+    return rows.filter(~pl.col("is_filled") & (pl.col("available_at") <= instant))
+
+
+def words(instant: int) -> str:
+    """An instant as ISO 8601."""
+    from tftctl.core.times import iso
+
+    return iso(instant)

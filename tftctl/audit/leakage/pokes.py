@@ -1,0 +1,155 @@
+"""Single rows, many of them: one bar in so many is changed, and the rows before it must not notice.
+
+A cut shows what most rows do. A formula that looks ahead in one row of two hundred shows it where the bar after that
+very row changes. A changed bar is forgotten again before the next one; what never forgets runs on at an even distance. Rows
+that leave their course are suspects, and a suspect is proven or cleared by bars that end with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tftctl.audit.leakage.compare import differing
+from tftctl.audit.leakage.effort import Effort
+from tftctl.audit.leakage.evidence import Evidence
+from tftctl.audit.leakage.formulas import Array, Formula, memory_of, run_or_nothing
+from tftctl.audit.leakage.variants import moving_columns
+from tftctl.audit.leakage.world import Group
+from tftctl.features.engine import numbers, segment_bounds
+
+Index = npt.NDArray[np.int64]
+AHEAD = 32  # bars by which a look-ahead is tried
+COURSE = 33  # rows before those, whose course they must keep
+FACTORS = (1.7, 0.6)
+SUSPECTS, PROVEN = 8, 4  # of a column in one run; rows that are enough
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bars:
+    """Bars with the first bar of each one's segment."""
+
+    frame: pl.DataFrame
+    begin: Index
+
+
+def poke(
+    group: Group,
+    formulas: Sequence[Formula],
+    base: Mapping[str, Array],
+    effort: Effort,
+    evidence: Evidence,
+    number: int,
+) -> None:
+    """Change single bars and note the columns whose earlier rows notice.
+
+    `base`: columns of the undisturbed bars; `number` of the group, so that groups try different rows.
+    """
+    whole = _Bars(group.prepared, _segment_starts(group.prepared))
+    cleared: dict[str, int] = {}
+    for (memory, ahead), some in memory_of(formulas).items():
+        spacing = memory + ahead + AHEAD + COURSE
+        runs = effort.runs(spacing)
+        bars, undisturbed = whole, base
+        if runs < 1:
+            bars = _part(group.prepared, max(int(runs * group.prepared.height), 4 * spacing), number)
+            undisturbed = {name: values for one in some for name, values in run_or_nothing(one, bars.frame).items()}
+        for run in range(max(round(runs), 1)):
+            offset = (run * spacing // max(round(runs), 1) + 7 * number) % spacing
+            places = np.arange(max(offset, 2), bars.begin.size, spacing)
+            evidence.poked += places.size
+            for factor in FACTORS:
+                _try(bars, some, undisturbed, places, factor, evidence, group.name, cleared)
+
+
+def _part(prepared: pl.DataFrame, size: int, number: int) -> _Bars:
+    """So many consecutive bars of a group, elsewhere in every group."""
+    start = int(number * 0.618 % 1 * max(prepared.height - size, 0))
+    part = prepared.slice(start, size)
+    return _Bars(part, _segment_starts(part))
+
+
+def _try(
+    bars: _Bars,
+    formulas: Sequence[Formula],
+    base: Mapping[str, Array],
+    places: Index,
+    factor: float,
+    evidence: Evidence,
+    group: tuple[str, str],
+    cleared: dict[str, int],
+) -> None:
+    poked = changed_at(bars.frame, places, factor)
+    for formula in formulas:
+        after = run_or_nothing(formula, poked)
+        for column in formula.columns:
+            if cleared.get(column, 0) >= 3 * SUSPECTS:
+                continue
+            rows = []
+            for row, place in _suspects(base[column], after[column], places, bars.begin, formula.ahead):
+                if _proven(bars, formula, column, row, place, factor):
+                    rows.append(row)
+                else:
+                    cleared[column] = cleared.get(column, 0) + 1
+                if len(rows) >= PROVEN:
+                    break
+            if rows:
+                cleared[column] = 3 * SUSPECTS  # enough is known
+                how = f"a single bar after the row times {factor}"
+                evidence.suspect(column, group, bars.frame["timestamp"].to_numpy()[rows], how)
+
+
+def changed_at(frame: pl.DataFrame, places: Index, factor: float) -> pl.DataFrame:
+    """The bars with prices, volumes and other numbers of some of them times a factor; what is 0 moves, too."""
+    made = []
+    for name in moving_columns(frame):
+        values = numbers(frame[name]).copy()
+        usual = float(np.nanmedian(np.abs(values))) if np.isfinite(values).any() else 0.0
+        values[places] = values[places] * factor + 0.01 * usual
+        made.append(pl.Series(name, values, nan_to_null=True))
+    return frame.with_columns(made)
+
+
+def _suspects(before: Array, after: Array, places: Index, begin: Index, ahead: int) -> Iterator[tuple[int, int]]:
+    """Rows that leave their course before a changed bar, with that bar: the most striking first."""
+    rows = places[:, None] - ahead - np.arange(AHEAD, 0, -1)
+    course = places[:, None] - ahead - AHEAD - np.arange(COURSE, 0, -1)
+    start = begin[places][:, None]
+    moved = after - before
+    lost = np.isnan(after) != np.isnan(before)
+    old = np.where(course >= start, moved[np.maximum(course, 0)], 0.0)
+    old_lost = ((course >= start) & lost[np.maximum(course, 0)]).any(axis=1, keepdims=True)
+    old = np.nan_to_num(old, nan=0.0)
+    spread = old.max(axis=1, keepdims=True) - old.min(axis=1, keepdims=True)
+    now, there = np.maximum(rows, 0), rows >= start
+    with np.errstate(invalid="ignore"):
+        allowed = 4 * spread + 1e-9 * (np.abs(before[now]) + np.abs(old[:, -1:])) + np.finfo(float).tiny
+        score = np.abs(moved[now] - old[:, -1:]) / allowed
+    score = np.where(lost[now] & ~old_lost, np.inf, np.nan_to_num(score, nan=0.0, posinf=np.inf))
+    score = np.where(there, score, 0.0)
+    flat = np.argsort(-score, axis=None, kind="stable")[:SUSPECTS]
+    for place in flat[score.ravel()[flat] > 1.0]:
+        poke_number, step = divmod(int(place), AHEAD)
+        yield int(rows[poke_number, step]), int(places[poke_number])
+
+
+def _proven(bars: _Bars, formula: Formula, column: str, row: int, place: int, factor: float) -> bool:
+    """Whether the value of a row is another when its segment ends with what it may read, or one later bar changes."""
+    begin = int(bars.begin[row])
+    whole = bars.frame.slice(begin, place + AHEAD - begin)
+    at = row - begin
+    value = run_or_nothing(formula, whole)[column][at : at + 1]
+    ended = run_or_nothing(formula, whole.head(at + formula.ahead + 1))[column][at : at + 1]
+    changed = run_or_nothing(formula, changed_at(whole, np.array([place - begin]), factor))[column][at : at + 1]
+    return bool(differing(value, ended, formula.tolerance)[0] or differing(value, changed, formula.tolerance)[0])
+
+
+def _segment_starts(prepared: pl.DataFrame) -> Index:
+    begin = np.zeros(prepared.height, np.int64)
+    for start, stop in segment_bounds(prepared):
+        begin[start:stop] = start
+    return begin
