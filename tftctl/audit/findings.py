@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,14 +42,32 @@ class Finding:
         }
 
 
+# of JUnit: class and name, with what was found
+Case = tuple[tuple[str, str], Sequence[Finding]]
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What one audit checked and found. `checked` says in words what a PASS means; `facts` are tables of its own."""
+    """What one audit checked and found.
+
+    `checked` says in words what a PASS means, `checks` names what is checked whether or not it finds anything; `facts` are
+    tables of its own.
+    """
 
     name: str
     findings: tuple[Finding, ...]
     checked: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    checks: tuple[str, ...] = ()
+
+    def cases(self) -> Iterator[Case]:
+        """A case per check, and per column where the facts say which there are (`verdicts`), with its findings."""
+        columns = list(self.facts.get("verdicts", ()))
+        for column in columns:
+            yield (self.name, column), [finding for finding in self.findings if finding.column == column]
+        left = [finding for finding in self.findings if finding.column not in columns]
+        for check in dict.fromkeys([*self.checks, *(finding.check for finding in left)]):
+            yield (self.name, check), [finding for finding in left if finding.check == check]
 
     @property
     def verdict(self) -> Verdict:
@@ -71,6 +89,16 @@ class Audit:
             "checked": list(self.checked),
             **self.facts,
         }
+
+
+def joined(name: str, audits: Sequence[Audit]) -> Audit:
+    """Several audits as one: all that they checked and found, their facts by name."""
+    return Audit(
+        name,
+        tuple(finding for audit in audits for finding in audit.findings),
+        tuple(text for audit in audits for text in audit.checked),
+        {"verdicts": {audit.name: audit.verdict for audit in audits}, **{audit.name: audit.facts for audit in audits}},
+    )
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from tftctl.audit.findings import Audit, Finding
+from tftctl.audit.findings import Case
 from tftctl.core.errors import UsageError
 
-Case = tuple[str, str]
 
-
-def write_junit(path: Path, audit: Audit, cases: Iterable[tuple[Case, Sequence[Finding]]], *, strict: bool) -> None:
+def write_junit(path: Path, name: str, cases: Iterable[Case], *, strict: bool) -> None:
     """One testcase per case (class name, name). FAIL is a failure, NOT PROVEN is skipped unless `strict`.
 
     Raises UsageError when the file cannot be written.
     """
-    suite = xml.Element("testsuite", name=f"tftctl audit {audit.name}")
+    suite = xml.Element("testsuite", name=f"tftctl audit {name}")
     counts = {"tests": 0, "failures": 0, "skipped": 0}
     for (group, check), findings in cases:
         case = xml.SubElement(suite, "testcase", classname=group, name=check)

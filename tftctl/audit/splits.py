@@ -23,6 +23,7 @@ from tftctl.store import Snapshot
 
 Rows = npt.NDArray[np.int64]
 TOLERANCE = 1e-4  # of a statistic, relative to the column's deviation; inputs are stored in float32
+CHECKS = ("overlap", "embargo", "duplicates", "inputs", "labels", "encodings")
 CHECKED = (
     "label spans (t0, t1] of training, validation and test do not overlap, over all symbols and periods together",
     "later origins keep the embargo after each cut",
@@ -47,7 +48,7 @@ def audit_splits(prepared: Prepared, snapshot: Snapshot) -> Audit:
     ]
     spec = prepared.spec
     cuts = {"train_end": iso(spec.train_end), "val_end": iso(spec.val_end), "embargo_ms": spec.embargo_ms}
-    return Audit("splits", tuple(findings), CHECKED, {"cuts": cuts, "groups": _groups(prepared)})
+    return Audit("splits", tuple(findings), CHECKED, {"cuts": cuts, "groups": _groups(prepared)}, CHECKS)
 
 
 def _overlaps(prepared: Prepared) -> Iterator[Finding]:

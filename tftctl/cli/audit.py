@@ -1,4 +1,4 @@
-"""`tftctl audit`: time, splits."""
+"""`tftctl audit`: time, leakage, splits, all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tftctl.cli.progress import progress_bar
 from tftctl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from tftctl.audit.findings import Finding
+    from tftctl.audit.findings import Audit, Finding
     from tftctl.audit.time.plan import Plan
     from tftctl.audit.time.repair import Repaired
+    from tftctl.start.audit_jobs import Audited
 
 _COLUMNS = (
     "source", "symbol", "period", "rows", "first", "last", "step_inferred", "missing", "gaps", "longest_gap",
@@ -30,6 +31,10 @@ _FEW, _MANY = 10, 40
 
 Strict = Annotated[bool, typer.Option("--strict", help="NOT PROVEN is exit code 5, too.")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML.")]
+RunOption = Annotated[
+    str | None, typer.Option("--run", metavar="RUN", help="Also: do a run's forecasts know later bars?")
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; by default as many as pay.")]
 
 app = typer.Typer(help="Proof on your own data: PASS, FAIL or NOT PROVEN.", no_args_is_help=True)
 
@@ -81,7 +86,7 @@ def time(
     with progress_bar() as report:
         found, plan = time_job(workspace, names or [], options, report, everything=everything, fix=fix)
     if junit is not None:
-        write_junit(junit, found.audit, found.cases(), strict=strict)
+        write_junit(junit, found.audit.name, found.cases(), strict=strict)
     if as_json:
         emit_json(found.audit.document() | ({"plan": str(plan.file), **plan.document()} if plan else {}))
     else:
@@ -89,6 +94,40 @@ def time(
         _show_plan(plan)
         say(f"{found.audit.verdict}; gaps: {found.gaps_file}; report: {found.folder / 'report.json'}")
     raise typer.Exit(found.audit.exit_code(strict=strict))
+
+
+@app.command("leakage")
+def leakage(
+    ctx: typer.Context,
+    run: RunOption = None,
+    jobs: Jobs = None,
+    junit: Junit = None,
+    strict: Strict = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recompute everything with other futures: features, labels, joins, normalisers. Needs no trades and no model."""
+    from tftctl.start.audit_jobs import leakage_job
+
+    with progress_bar() as report:
+        found = leakage_job(workspace_of(ctx), run, jobs, report, say)
+    _finish(found, junit, strict, as_json)
+
+
+@app.command("all")
+def everything(
+    ctx: typer.Context,
+    run: RunOption = None,
+    jobs: Jobs = None,
+    junit: Junit = None,
+    strict: Strict = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Time of all tables, leakage and splits in one report, for CI; with --run also what that run forecasts."""
+    from tftctl.start.audit_jobs import all_job
+
+    with progress_bar() as report:
+        found = all_job(workspace_of(ctx), run, jobs, report, say)
+    _finish(found, junit, strict, as_json)
 
 
 @app.command("splits")
@@ -114,6 +153,40 @@ def splits(
             say(f"{finding.verdict} {finding.kind}: {_words(finding)}")
         say(found.verdict)
     raise typer.Exit(found.exit_code(strict=strict))
+
+
+def _finish(found: Audited, junit: Path | None, strict: bool, as_json: bool) -> None:
+    """Say what an audit found, and exit as it says."""
+    from tftctl.audit.junit import write_junit
+
+    if junit is not None:
+        write_junit(junit, found.audit.name, found.cases, strict=strict)
+    if as_json:
+        emit_json(found.audit.document() | {"report": str(found.report), "recorded": found.recorded})
+    else:
+        _show_findings(found.audit)
+        kept = f"kept with snapshot {found.recorded}" if found.recorded else "kept nowhere: the tables have changed"
+        say(f"{found.audit.verdict} ({kept}); report: {found.report}")
+    raise typer.Exit(found.audit.exit_code(strict=strict))
+
+
+def _show_findings(audit: Audit) -> None:
+    """Violations as a table on stdout; what is only told on stderr; what was checked where nothing was found."""
+    bad = [finding for finding in audit.findings if finding.verdict != "PASS"]
+    rows = [
+        (f.verdict, f.column or f.check, f.kind, f.symbol, f.period, f.row, f.detail)
+        for f in sorted(bad, key=lambda finding: finding.verdict)
+    ]
+    if rows:
+        print_table(("verdict", "column", "class", "symbol", "period", "first row", "what"), rows)
+    for finding in [finding for finding in audit.findings if finding.verdict == "PASS"][:_FEW]:
+        say(f"{finding.kind}: {_words(finding)}")
+    verdicts = audit.facts.get("verdicts", {})
+    if verdicts:
+        passed = sum(verdict == "PASS" for verdict in verdicts.values())
+        say(f"{passed:,} of {counted(len(verdicts), 'column' if audit.name == 'leakage' else 'audit')} PASS")
+    for text in audit.checked if not bad else ():
+        say(f"checked: {text}")
 
 
 def _show(groups: Sequence[dict[str, Any]], findings: Sequence[Finding], gaps: Sequence[dict[str, Any]]) -> None:

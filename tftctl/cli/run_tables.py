@@ -36,6 +36,8 @@ def print_run(found: RunDetail) -> None:
 
 
 def _essentials(found: RunDetail) -> list[tuple[str, Any]]:
+    from tftctl.train.audited import audit_words
+
     summary = found.summary
     return [
         ("run", summary.run),
@@ -48,7 +50,7 @@ def _essentials(found: RunDetail) -> list[tuple[str, Any]]:
         ("targets", summary.targets),
         ("inputs", found.inputs),
         ("origins", found.facts.get("origins")),
-        ("audit", found.facts.get("audit")),
+        ("audit", audit_words(found.facts.get("audit"))),
         ("epochs", summary.epochs),
         ("val_composite_score", summary.val_composite_score),
         ("val_loss", summary.val_loss),

@@ -29,6 +29,9 @@ LogName = Annotated[str | None, typer.Option(metavar="NAME", help="Write stages 
 Trial = Annotated[
     bool, typer.Option("--fast-dev-run", help="One step and one look at validation, to see that it works; no run.")
 ]
+AllowUnaudited = Annotated[
+    bool, typer.Option("--allow-unaudited", help="Also on features that an audit has failed; the run says so.")
+]
 Source = Annotated[str | None, typer.Argument(metavar="[RUN|CKPT]", help="A run, its folder, or a checkpoint file.")]
 
 
@@ -46,6 +49,7 @@ def train(
     accelerator: Accelerator = "auto",
     log_name: LogName = None,
     fast_dev_run: Trial = False,
+    allow_unaudited: AllowUnaudited = False,
     overfit_batches: Annotated[
         int | None, typer.Option(min=1, help="Train on so many batches and look at the same, to see that it can learn.")
     ] = None,
@@ -71,7 +75,7 @@ def train(
     with training_display() as (watch, tell):
         result = train_job(
             workspace, config, chosen, accelerator, tell, watch, plan=stage_plan, stage=stage, log_name=log_name,
-            trial=fast_dev_run, overfit_batches=overfit_batches,
+            trial=fast_dev_run, overfit_batches=overfit_batches, allow_unaudited=allow_unaudited,
         )  # fmt: skip
     _print_result(result, as_json)
 
@@ -109,6 +113,7 @@ def warm_start(
     accelerator: Accelerator = "auto",
     log_name: LogName = None,
     fast_dev_run: Trial = False,
+    allow_unaudited: AllowUnaudited = False,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -120,7 +125,7 @@ def warm_start(
     with training_display() as (watch, tell):
         result = warm_start_job(
             workspace_of(ctx), source, config, chosen, accelerator, tell, watch, plan=stage_plan, stage=stage,
-            log_name=log_name, trial=fast_dev_run,
+            log_name=log_name, trial=fast_dev_run, allow_unaudited=allow_unaudited,
         )  # fmt: skip
     _print_result(result, as_json)
 

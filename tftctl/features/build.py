@@ -23,6 +23,7 @@ from tftctl.features.observed import expected_slots, freeze
 from tftctl.features.plan import TABLES, Affected, PeriodPlan, examine_groups, plan_build
 from tftctl.features.reading import PreparedBars
 from tftctl.features.requirements import missing_inputs
+from tftctl.features.verdict import carried
 from tftctl.features.workers import Engine, Here, Key, Setup, Workers, Written, process_pool, ray_pool
 from tftctl.plugins import Registry
 from tftctl.store import Store, Transaction
@@ -260,7 +261,7 @@ def _describe(txn: Transaction, layout: Layout) -> None:
             "calendars": layout.calendar_meta,
             "made_from": {name: pending.data_version(name) if pending.has(name) else None for name in made_from},
             "origin": "built",
-            "audit": None,
+            "audit": carried(txn.base.meta("fused")),
         },
     )
 

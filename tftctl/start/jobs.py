@@ -119,7 +119,7 @@ def train_job(
 ) -> TrainResult:
     """`tftctl train`; `plan` is a file of stages, `options` are those of `tftctl.train.undertaking.Asked`."""
     made = configurations(workspace, config, overrides, plan)
-    _require_tables(workspace, made[0])
+    _require_tables(workspace, made[0], allow_unaudited=bool(options.get("allow_unaudited")))
     from tftctl.train.fit import train
 
     return train(job_of(workspace, accelerator, say, watch), asked_of(made, plan, options))
@@ -130,7 +130,7 @@ def find_rate_job(
 ) -> RateTest:
     """`tftctl train --lr-find`."""
     made = configurations(workspace, config, overrides, None)
-    _require_tables(workspace, made[0])
+    _require_tables(workspace, made[0], allow_unaudited=True)
     from tftctl.train.rate import find_rate
 
     return find_rate(job_of(workspace, accelerator, say, unwatched), asked_of(made, None, {}))
@@ -175,7 +175,7 @@ def warm_start_job(
     """`tftctl warm-start`; without a name from `warm_start_ckpt`."""
     made = configurations(workspace, config, overrides, plan)
     source = _named(source or made[0].warm_start_ckpt, "warm_start_ckpt", "warm-start")
-    _require_tables(workspace, made[0])
+    _require_tables(workspace, made[0], allow_unaudited=bool(options.get("allow_unaudited")))
     from tftctl.train.ancestor import load_ancestor
     from tftctl.train.warm import warm_start
 
@@ -191,13 +191,19 @@ def configurations(
     return model, load_weights_config(workspace, plan), load_composite_config(workspace)
 
 
-def _require_tables(workspace: Workspace, model: ModelConfig) -> None:
+def _require_tables(workspace: Workspace, model: ModelConfig, *, allow_unaudited: bool) -> None:
     """Said at once, not after the seconds that torch takes to load."""
     from tftctl.data.source import require_tables, snapshot_number
     from tftctl.store import Store
+    from tftctl.train.audited import require_audited
 
     with Store(workspace.store).read(snapshot_number(model)) as snapshot:
         require_tables(snapshot)
+        require_audited(snapshot, allow_unaudited=allow_unaudited, say=_said_later)
+
+
+def _said_later(line: str) -> None:
+    """The training itself says it, in its first process."""
 
 
 def _named(source: str | None, key: str, command: str) -> str:

@@ -16,6 +16,7 @@ from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry
 from tftctl.store import Snapshot
 from tftctl.train.announce import announce
+from tftctl.train.audited import require_audited
 from tftctl.train.composite import CompositeScore
 from tftctl.train.course import make_course, steps_of, train_order
 from tftctl.train.device import Device, choose_device
@@ -31,9 +32,10 @@ def train(job: Job, asked: Asked) -> TrainResult:
     """Train on the snapshot that the configuration names and write a new run directory.
 
     Everything that can be wrong with the configuration is found before there is a run directory. Raises DataError
-    when the data cannot make windows or the run cannot be written, ConfigError for names that do not exist.
+    when the data cannot make windows, the run cannot be written, or an audit has failed, ConfigError for names that do not exist.
     """
     with job.store.read(snapshot_number(asked.config)) as snapshot:
+        require_audited(snapshot, allow_unaudited=asked.allow_unaudited, say=first_process(job.say))
         undertaking = prepare(job, asked, snapshot, "train")
         announce(undertaking.prepared, undertaking.asked.config, first_process(job.say))
         return carry_out(job, undertaking, snapshot)

@@ -13,6 +13,7 @@ from tftctl.core.config.loading import dump_yaml
 from tftctl.data.assemble import Prepared
 from tftctl.plugins import Registry
 from tftctl.store import Snapshot
+from tftctl.train.audited import audit_facts
 from tftctl.train.checkpoint import CheckpointContent, LoadedCheckpoint
 from tftctl.train.device import Device
 from tftctl.train.rundir import Run, write_manifest
@@ -46,6 +47,8 @@ def record_run(
     device: Device,
     ancestry: Ancestry,
     options: Mapping[str, Any],
+    *,
+    allow_unaudited: bool,
 ) -> None:
     """Write configuration and manifest; where that fails, the new directory is removed again."""
     documents: dict[str, BaseModel | Mapping[str, Any]] = {
@@ -55,6 +58,7 @@ def record_run(
         "features.yaml": snapshot.meta("fused").get("config", {}),
     }
     facts = _facts(content, snapshot, registry, prepared, allowlist, device, ancestry)
+    facts["audit"] = audit_facts(snapshot, allow_unaudited=allow_unaudited)
     try:
         for name, document in documents.items():
             (run.root / "configs" / name).write_text(dump_yaml(document), encoding="utf-8")
@@ -78,7 +82,6 @@ def _facts(
     return {
         "snapshot": snapshot.number,
         "data_versions": content.data_versions,
-        "audit": snapshot.meta("fused").get("audit"),
         "origin": snapshot.meta("fused").get("origin"),
         "selection": allowlist,
         "seed": content.config.seed,

@@ -12,6 +12,7 @@ from tftctl.core.progress import Say
 from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.inputs import choose_inputs, read_allowlist
 from tftctl.store import Snapshot
+from tftctl.train.audited import was_allowed
 from tftctl.train.checkpoint import CheckpointContent, Course, LoadedCheckpoint, Progress
 from tftctl.train.course import steps_of
 from tftctl.train.device import Device, choose_device
@@ -56,6 +57,7 @@ def resume(job: Job, loaded: LoadedCheckpoint, parent: Run | None, given: ModelC
         asked = Asked(
             config, content.weights, content.composite, plan=len(content.course.stages) > 1,
             log_name=parent.manifest.get("log_name"), overfit_batches=parent.manifest.get("overfit_batches"),
+            allow_unaudited=was_allowed(parent.manifest),
         )  # fmt: skip
         prepared = narrowed(prepared, asked, content.course.stages[0], device)
         course = extended(content, config, prepared, device, say)

@@ -189,7 +189,7 @@ def _record(
     options = {"stage_plan": asked.plan, "overfit_batches": asked.overfit_batches, "log_name": asked.log_name}
     record_run(
         run, undertaking.command, content, snapshot, job.registry, undertaking.prepared, undertaking.allowlist,
-        undertaking.device, ancestry, {**options, **facts},
+        undertaking.device, ancestry, {**options, **facts}, allow_unaudited=asked.allow_unaudited,
     )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class Asked:
 
     `plan`: the stages one after the other instead of the first one for all epochs, from `stage` on. `overfit_batches`:
     train on that many batches, and look at these. `trial`: one step and one batch of validation, and no run.
+    `allow_unaudited`: also on features that an audit has failed.
     """
 
     config: ModelConfig
@@ -61,6 +62,7 @@ class Asked:
     log_name: str | None = None
     overfit_batches: int | None = None
     trial: bool = False
+    allow_unaudited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

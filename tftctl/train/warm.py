@@ -8,6 +8,7 @@ from tftctl.core.config.model import ModelConfig
 from tftctl.data.source import snapshot_number
 from tftctl.model.network import embedding_widths
 from tftctl.train.announce import announce
+from tftctl.train.audited import require_audited
 from tftctl.train.checkpoint import LoadedCheckpoint, network_shape
 from tftctl.train.fit import prepare
 from tftctl.train.rundir import Run
@@ -23,6 +24,7 @@ def warm_start(job: Job, asked: Asked, loaded: LoadedCheckpoint, parent: Run | N
     """
     asked = replace(asked, config=with_widths(asked.config, loaded))
     with job.store.read(snapshot_number(asked.config)) as snapshot:
+        require_audited(snapshot, allow_unaudited=asked.allow_unaudited, say=first_process(job.say))
         undertaking = prepare(job, asked, snapshot, "warm-start")
         announce(undertaking.prepared, asked.config, first_process(job.say))
         return carry_out(job, replace(undertaking, loaded=loaded, parent=parent), snapshot)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tftctl.audit.findings import Audit, Finding
+from tftctl.audit.findings import Audit, Finding, worst
 from tftctl.audit.leakage import judge
 from tftctl.audit.leakage.effort import Effort
 from tftctl.audit.leakage.evidence import Evidence
@@ -29,6 +29,7 @@ from tftctl.store import Snapshot, Store
 
 # bars from which on other processes pay
 WORTH_A_POOL = 20_000
+CHECKS = ("features", "labels", "fusion", "cross-section", "normalisation", "bars", "macro", "stored", "determinism")
 CHECKED = (
     "every feature and score, recomputed from bars that end at the cuts, and from bars that are scaled up, scaled down, "
     "shuffled and removed after them, is the same to the last bit",
@@ -83,7 +84,7 @@ def audit_leakage(
         *judge.unproven(evidence),
         *judge.never_compared(evidence, [column.name for column in layout.fused]),
     ]
-    return Audit("leakage", tuple(findings), CHECKED, _facts(snapshot, layout, evidence))
+    return Audit("leakage", tuple(findings), CHECKED, _facts(snapshot, layout, evidence, findings), CHECKS)
 
 
 def _config_of(snapshot: Snapshot) -> FeaturesConfig:
@@ -151,13 +152,16 @@ def _macro(snapshot: Snapshot, layout: Layout) -> Iterator[Finding]:
             yield judge.revised(series.name)
 
 
-def _facts(snapshot: Snapshot, layout: Layout, evidence: Sequence[Evidence]) -> dict[str, Any]:
+def _facts(
+    snapshot: Snapshot, layout: Layout, evidence: Sequence[Evidence], findings: Sequence[Finding]
+) -> dict[str, Any]:
     cuts = sorted({cut for one in evidence for cut in one.cuts})
+    names = [column.name for column in layout.fused if column.role not in ("bar", "age")]
+    names += [target.column for target in layout.recipe.targets]
     return {
         "snapshot": snapshot.number,
         "groups": sum(len(layout.symbols[period]) for period in layout.periods),
-        "columns": sum(column.role not in ("bar", "age") for column in layout.fused),
-        "targets": len(layout.recipe.targets),
+        "verdicts": {name: worst(found.verdict for found in findings if found.column == name) for name in names},
         "cuts": {"count": len(cuts), "first": iso(cuts[0]), "last": iso(cuts[-1])} if cuts else {"count": 0},
         "single_rows": sum(one.poked for one in evidence),
     }

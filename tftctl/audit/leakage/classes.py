@@ -27,6 +27,7 @@ OTHER_SYMBOLS = "cross-symbol future mean"
 LOOK_AHEAD = "look-ahead"  # proven, of no kind that has a name
 
 FARTHEST = 512  # bars ahead; what reaches farther reaches everywhere
+LEAST_ROOM = 64  # bars after a row, to tell far from near among them
 STRETCH = 40
 ASKED_ROWS = 8
 SAME_SIZE = 20.0  # what a bar behind and one ahead do to a centred window, within this factor
@@ -71,7 +72,7 @@ def classify(question: Question, labels: Mapping[str, Array]) -> tuple[str, str]
     if not reaches:
         return LOOK_AHEAD, "its rows change with later bars"
     if sum(found.bars is None for found in reaches) * 2 >= len(reaches):
-        return ALL_DATA, f"bars more than {FARTHEST} rows later change it"
+        return ALL_DATA, "bars far after a row change it"
     near = [found for found in reaches if found.bars is not None]
     if all(np.isnan(f.ended) and not question.differs(f.value, float(values[f.row + (f.bars or 0)])) for f in near):
         return BACKWARD, f"a row without a value has that of {_bars(near[0])} later"
@@ -79,25 +80,26 @@ def classify(question: Question, labels: Mapping[str, Array]) -> tuple[str, str]
 
 
 def _by_course(question: Question, values: Array, reaches: Sequence[Reach]) -> tuple[str, str]:
-    steps = {found.bars for found in reaches}
-    if len(steps) == 1:
-        return _constant(question, values, reaches[0])
+    farthest = max(found.bars or 0 for found in reaches)
     saw = _stretch(question, values, reaches[0].row)
     block = _block(saw)
     if block is not None:
-        least = min(saw)
-        if least == 0:
+        if min(saw) == 0:
             return OPEN_TIME, f"rows see the end of the {block} bars in which they lie"
         return LABEL_SIDE, f"rows see blocks of {block} bars that end up to {max(saw)} bars later"
+    if len({found.bars for found in reaches} | {bars for bars in saw if bars}) == 1:
+        return _constant(question, values, reaches[0])
     if all(not np.isnan(found.ended) for found in reaches):
-        return LATE, f"a value is written anew up to {max(found.bars or 0 for found in reaches)} bars later"
-    return LOOK_AHEAD, f"rows see up to {max(found.bars or 0 for found in reaches)} bars ahead"
+        return LATE, f"a value is written anew up to {farthest} bars later"
+    return LOOK_AHEAD, f"rows see up to {farthest} bars ahead"
 
 
 def _constant(question: Question, values: Array, found: Reach) -> tuple[str, str]:
     ahead = found.bars or 0
     forward = _response(question, values, found.row, ahead)
-    moving = [back for back in range(1, 3 * ahead + 8) if _response(question, values, found.row, -back) > 0]
+    # a rolling sum keeps a trace of rounding of what has left it
+    least = 1e-6 * forward
+    moving = [back for back in range(1, 3 * ahead + 8) if _response(question, values, found.row, -back) > least]
     behind = max(moving, default=0)
     if behind and abs(behind - ahead) <= 1:
         backward = _response(question, values, found.row, -behind)
@@ -111,8 +113,9 @@ def reach_of(question: Question, values: Array, row: int) -> Reach | None:
     final, ended = float(values[row]), question.ending(row, 0)
     if not question.differs(final, ended):
         return None
-    farthest = min(FARTHEST, values.size - 1 - row)
-    if question.differs(final, question.ending(row, farthest)):
+    after = values.size - 1 - row
+    farthest = min(FARTHEST, after if after < LEAST_ROOM else after // 2)
+    if question.differs(final, question.ending(row, farthest)) or _sees_far(question, final, row, farthest):
         return Reach(row, None, ended, final)
     low, high = 0, 1  # it differs with `low` bars ahead
     while high < farthest and question.differs(final, question.ending(row, high)):
@@ -127,9 +130,20 @@ def reach_of(question: Question, values: Array, row: int) -> Reach | None:
     return Reach(row, high, ended, final)
 
 
+def _sees_far(question: Question, final: float, row: int, farthest: int) -> bool:
+    """Whether bars beyond the farthest change a row: those of an extreme may only where they are extreme themselves."""
+    far = np.arange(row + farthest + 1, question.bars.height)
+    if not far.size:
+        return False
+    return any(
+        question.differs(final, float(question.run(changed_at(question.bars, far, factor))[row]))
+        for factor in (10.0, 0.1)
+    )
+
+
 def _stretch(question: Question, values: Array, row: int) -> list[int]:
     """Reaches of consecutive rows; 0 where a row does not look ahead."""
-    start = max(0, min(row, values.size - STRETCH - FARTHEST - 2))
+    start = max(0, min(row, values.size - STRETCH - 1))
     found = [reach_of(question, values, place) for place in range(start, min(start + STRETCH, values.size - 1))]
     return [0 if reach is None or reach.bars is None else reach.bars for reach in found]
 
@@ -167,7 +181,7 @@ def _label_twin(values: Array, labels: Mapping[str, Array]) -> str | None:
 
 def _asked(rows: Sequence[int], size: int) -> list[int]:
     """A few of the rows; first those with enough bars after them to tell near from far."""
-    roomy = [row for row in rows if row + FARTHEST < size - 1]
+    roomy = [row for row in rows if row + 2 * FARTHEST < size - 1] or [row for row in rows if row + LEAST_ROOM < size]
     chosen = roomy or list(rows)
     return (
         [chosen[place] for place in np.unique(np.linspace(0, len(chosen) - 1, ASKED_ROWS).astype(int))]

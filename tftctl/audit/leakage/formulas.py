@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ import polars as pl
 
 from tftctl.audit.leakage.world import Group
 from tftctl.core.errors import PluginError
-from tftctl.core.names import KEY_COLUMNS, label_end_column
 from tftctl.features.definitions import IndicatorInstance, TargetInstance
 from tftctl.features.engine import compute_features, numbers
 from tftctl.features.labels import compute_labels
@@ -31,19 +30,18 @@ class Formula:
     memory: int
     ahead: int
     tolerance: float
-    run: Callable[[pl.DataFrame], Mapping[str, Array]]
+    source: IndicatorInstance | TargetInstance
+    bars_per_year: int
 
 
 def indicator_formulas(group: Group, names: Sequence[str]) -> list[Formula]:
-    """Indicators of scope group that make any of the columns and read bars that the market moves."""
+    """Indicators of scope group that make any of the columns, but for those that are known in advance."""
     found = []
     for instance in group.instances():
         columns = tuple(column for column in instance.columns if column in names)
         if columns and not instance.record.known:
-            found.append(
-                Formula(instance.record.name, columns, _memory(instance), 0, instance.record.tolerance,
-                        _indicator(instance))
-            )  # fmt: skip
+            record = instance.record
+            found.append(Formula(record.name, columns, _memory(instance), 0, record.tolerance, instance, 0))
     return found
 
 
@@ -55,17 +53,37 @@ def target_formulas(group: Group) -> list[Formula]:
         span = target.span(group.period, bars_per_year)
         if span is not None:
             back, ahead = span
-            found.append(Formula(target.record.name, (target.column,), _bucket(back + 1), ahead, 1e-9,
-                                 _target(target, bars_per_year)))  # fmt: skip
+            memory = _bucket(back + 1)
+            found.append(Formula(target.record.name, (target.column,), memory, ahead, 1e-9, target, bars_per_year))
     return found
 
 
-def memory_of(formulas: Sequence[Formula]) -> dict[tuple[int, int], list[Formula]]:
+def alike(formulas: Sequence[Formula]) -> dict[tuple[int, int], list[Formula]]:
     """Formulas that remember and look ahead alike, which one run tries at once."""
     found: dict[tuple[int, int], list[Formula]] = {}
     for formula in formulas:
         found.setdefault((formula.memory, formula.ahead), []).append(formula)
     return found
+
+
+def values_of(formulas: Sequence[Formula], prepared: pl.DataFrame) -> Mapping[str, Array]:
+    """Columns of formulas of one kind over prepared bars, (rows,); NaN everywhere where one fails on these bars."""
+    try:
+        return _run(formulas, prepared)
+    except PluginError:
+        if len(formulas) == 1:
+            return dict.fromkeys(formulas[0].columns, np.full(prepared.height, np.nan))
+        return {name: values for one in formulas for name, values in values_of([one], prepared).items()}
+
+
+def _run(formulas: Sequence[Formula], prepared: pl.DataFrame) -> dict[str, Array]:
+    indicators = [one.source for one in formulas if isinstance(one.source, IndicatorInstance)]
+    targets = [one.source for one in formulas if isinstance(one.source, TargetInstance)]
+    frames = [compute_features(prepared, indicators)] if indicators else []
+    if targets:
+        frames.append(compute_labels(prepared, targets, formulas[0].bars_per_year))
+    wanted = [column for one in formulas for column in one.columns]
+    return {name: numbers(frame[name]) for frame in frames for name in wanted if name in frame.columns}
 
 
 def _memory(instance: IndicatorInstance) -> int:
@@ -75,27 +93,3 @@ def _memory(instance: IndicatorInstance) -> int:
 
 def _bucket(bars: int) -> int:
     return next((memory for memory in MEMORIES if memory >= bars), MEMORIES[-1])
-
-
-def _indicator(instance: IndicatorInstance) -> Callable[[pl.DataFrame], Mapping[str, Array]]:
-    def run(prepared: pl.DataFrame) -> Mapping[str, Array]:
-        made = compute_features(prepared, [instance])
-        return {name: numbers(made[name]) for name in made.columns}
-
-    return run
-
-
-def _target(target: TargetInstance, bars_per_year: int) -> Callable[[pl.DataFrame], Mapping[str, Array]]:
-    def run(prepared: pl.DataFrame) -> Mapping[str, Array]:
-        made = compute_labels(prepared, [target], bars_per_year).drop(*KEY_COLUMNS, label_end_column(target.column))
-        return {name: numbers(made[name]) for name in made.columns}
-
-    return run
-
-
-def run_or_nothing(formula: Formula, prepared: pl.DataFrame) -> Mapping[str, Array]:
-    """Its columns; NaN everywhere where it fails on these bars."""
-    try:
-        return formula.run(prepared)
-    except PluginError:
-        return dict.fromkeys(formula.columns, np.full(prepared.height, np.nan))

@@ -11,7 +11,7 @@ from tftctl.audit.leakage.compare import columns_of, differing, not_as_stored
 from tftctl.audit.leakage.effort import FUTURE_BARS, WHOLE_GROUPS, Effort
 from tftctl.audit.leakage.evidence import Evidence, Stale
 from tftctl.audit.leakage.features import cut_places, words
-from tftctl.audit.leakage.formulas import Array, run_or_nothing, target_formulas
+from tftctl.audit.leakage.formulas import Array, target_formulas, values_of
 from tftctl.audit.leakage.pokes import poke
 from tftctl.audit.leakage.variants import moving_columns, other_futures
 from tftctl.audit.leakage.world import Group
@@ -135,11 +135,11 @@ def _pivots(group: Group, target: TargetInstance, count: int, evidence: Evidence
         at = row - low
 
         def value(bars: pl.DataFrame, at: int = at) -> Array:
-            return run_or_nothing(formula, bars)[target.column][at : at + 1]
+            return values_of([formula], bars)[target.column][at : at + 1]
 
         own = value(window)
         start = at - yardstick.lookback + 1
-        alone = run_or_nothing(formula, window.slice(start))[target.column][yardstick.lookback - 1 :][:1]
+        alone = values_of([formula], window.slice(start))[target.column][yardstick.lookback - 1 :][:1]
         before = {"ended before": alone} if start > 0 else {}
         before |= {how: value(changed) for how, changed in _other_pasts(window, at, yardstick)}
         for how, other in before.items():

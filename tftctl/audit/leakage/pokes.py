@@ -17,7 +17,7 @@ import polars as pl
 from tftctl.audit.leakage.compare import differing
 from tftctl.audit.leakage.effort import Effort
 from tftctl.audit.leakage.evidence import Evidence
-from tftctl.audit.leakage.formulas import Array, Formula, memory_of, run_or_nothing
+from tftctl.audit.leakage.formulas import Array, Formula, alike, values_of
 from tftctl.audit.leakage.variants import moving_columns
 from tftctl.audit.leakage.world import Group
 from tftctl.features.engine import numbers, segment_bounds
@@ -51,13 +51,13 @@ def poke(
     """
     whole = _Bars(group.prepared, _segment_starts(group.prepared))
     cleared: dict[str, int] = {}
-    for (memory, ahead), some in memory_of(formulas).items():
+    for (memory, ahead), some in alike(formulas).items():
         spacing = memory + ahead + AHEAD + COURSE
         runs = effort.runs(spacing)
         bars, undisturbed = whole, base
         if runs < 1:
             bars = _part(group.prepared, max(int(runs * group.prepared.height), 4 * spacing), number)
-            undisturbed = {name: values for one in some for name, values in run_or_nothing(one, bars.frame).items()}
+            undisturbed = values_of(some, bars.frame)
         for run in range(max(round(runs), 1)):
             offset = (run * spacing // max(round(runs), 1) + 7 * number) % spacing
             places = np.arange(max(offset, 2), bars.begin.size, spacing)
@@ -84,8 +84,8 @@ def _try(
     cleared: dict[str, int],
 ) -> None:
     poked = changed_at(bars.frame, places, factor)
+    after = values_of(formulas, poked)
     for formula in formulas:
-        after = run_or_nothing(formula, poked)
         for column in formula.columns:
             if cleared.get(column, 0) >= 3 * SUSPECTS:
                 continue
@@ -108,9 +108,9 @@ def changed_at(frame: pl.DataFrame, places: Index, factor: float) -> pl.DataFram
     made = []
     for name in moving_columns(frame):
         values = numbers(frame[name]).copy()
-        usual = float(np.nanmedian(np.abs(values))) if np.isfinite(values).any() else 0.0
-        values[places] = values[places] * factor + 0.01 * usual
-        made.append(pl.Series(name, values, nan_to_null=True))
+        known = np.abs(values[np.isfinite(values)])
+        values[places] = values[places] * factor + (0.01 * known.mean() if known.size else 0.0)
+        made.append(pl.Series(name, values, nan_to_null=bool(known.size < values.size)))
     return frame.with_columns(made)
 
 
@@ -142,10 +142,12 @@ def _proven(bars: _Bars, formula: Formula, column: str, row: int, place: int, fa
     begin = int(bars.begin[row])
     whole = bars.frame.slice(begin, place + AHEAD - begin)
     at = row - begin
-    value = run_or_nothing(formula, whole)[column][at : at + 1]
-    ended = run_or_nothing(formula, whole.head(at + formula.ahead + 1))[column][at : at + 1]
-    changed = run_or_nothing(formula, changed_at(whole, np.array([place - begin]), factor))[column][at : at + 1]
-    return bool(differing(value, ended, formula.tolerance)[0] or differing(value, changed, formula.tolerance)[0])
+    changed = changed_at(whole, np.array([place - begin]), factor)
+    value, ended, other = (
+        values_of([formula], frame)[column][at : at + 1]
+        for frame in (whole, whole.head(at + formula.ahead + 1), changed)
+    )
+    return bool(differing(value, ended, formula.tolerance)[0] or differing(value, other, formula.tolerance)[0])
 
 
 def _segment_starts(prepared: pl.DataFrame) -> Index:

@@ -11,7 +11,7 @@ from tftctl.audit.leakage.crosssections import audit_cross_sections
 from tftctl.audit.leakage.effort import Effort
 from tftctl.audit.leakage.evidence import Evidence, Suspicion
 from tftctl.audit.leakage.features import compare_stored, fresh_features, try_cuts
-from tftctl.audit.leakage.formulas import Formula, indicator_formulas, run_or_nothing
+from tftctl.audit.leakage.formulas import Formula, indicator_formulas, values_of
 from tftctl.audit.leakage.labels import audit_labels
 from tftctl.audit.leakage.pokes import poke
 from tftctl.audit.leakage.rows import audit_rows
@@ -67,7 +67,7 @@ def _of_indicator(group: Group, formula: Formula, suspicion: Suspicion) -> tuple
     column = suspicion.column
 
     def run(frame: pl.DataFrame) -> Array:
-        return run_or_nothing(formula, frame)[column]
+        return values_of([formula], frame)[column]
 
     inside = [int(row - start) for row in rows if start <= row < stop]
     labels = {name: label[start:stop] for name, label in _labels(group).items()}

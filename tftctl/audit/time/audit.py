@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tftctl.audit.findings import Audit, Finding, worst
+from tftctl.audit.findings import Audit, Case, Finding, worst
 from tftctl.audit.time.checks import CHECKS, judge, ragged_ends
 from tftctl.audit.time.evidence import longest_gaps, new_folder, write_gaps, write_json
 from tftctl.audit.time.files import FileOptions, read_series
@@ -55,7 +55,7 @@ class TimeAudit:
     folder: Path
     gaps_file: Path
 
-    def cases(self) -> Iterator[tuple[tuple[str, str], list[Finding]]]:
+    def cases(self) -> Iterator[Case]:
         """Group and check -> its findings; last the files that cannot be read."""
         for judged in self.groups:
             for check in CHECKS:

@@ -1,0 +1,78 @@
+"""What the last audits said of the fused table and its labels, kept in the manifest (DESIGN 2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tftctl.core.times import iso, now_ms
+from tftctl.store import Snapshot, Store
+
+Verdict = Literal["PASS", "FAIL", "NOT PROVEN"]
+_WORST: tuple[Verdict, ...] = ("FAIL", "NOT PROVEN", "PASS")
+
+
+class Said(BaseModel):
+    """The verdict of one audit: of which snapshot, when, and of which data."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    verdict: Verdict
+    snapshot: int
+    at: str
+    data: str
+
+
+class AuditRecord(BaseModel):
+    """Verdicts by audit (`time`, `leakage`)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    audits: dict[str, Said] = {}
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all."""
+        return min((said.verdict for said in self.audits.values()), key=_WORST.index, default="PASS")
+
+
+def last_audits(snapshot: Snapshot) -> AuditRecord:
+    """What is recorded with a snapshot's fused table; empty where nothing is."""
+    found = snapshot.meta("fused").get("audit") if snapshot.has("fused") else None
+    return AuditRecord.model_validate(found) if isinstance(found, Mapping) else AuditRecord()
+
+
+def data_mark(snapshot: Snapshot) -> str:
+    """Changes with every row and column of the fused table and the labels."""
+    versions = [snapshot.data_version(table) for table in ("fused", "targets") if snapshot.has(table)]
+    return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:16]
+
+
+def audited_as_it_is(snapshot: Snapshot, audit: str = "leakage") -> bool:
+    """Whether that audit has seen exactly these rows."""
+    said = last_audits(snapshot).audits.get(audit)
+    return said is not None and said.data == data_mark(snapshot)
+
+
+def record_audit(store: Store, audited: Snapshot, audit: str, verdict: Verdict) -> int | None:
+    """Keep a verdict with the current snapshot, as a new one whose rows are the same; None where others are there now.
+
+    A verdict of other rows than the current ones is not kept: a build has come between.
+    """
+    with store.write(f"audit {audit}") as txn:
+        base = txn.base
+        if not base.has("fused") or data_mark(base) != data_mark(audited):
+            return None
+        said = Said(verdict=verdict, snapshot=audited.number, at=iso(now_ms()), data=data_mark(base))
+        record = last_audits(base)
+        kept = AuditRecord(audits={**record.audits, audit: said})
+        txn.set_meta("fused", {**base.meta("fused"), "audit": kept.model_dump(mode="json")})
+        return txn.commit()
+
+
+def carried(meta: Mapping[str, Any]) -> Any:
+    """The record of the table that a build starts from: the next one tells by its `data` whether it still holds."""
+    return meta.get("audit") if isinstance(meta.get("audit"), Mapping) else None
