@@ -1,7 +1,7 @@
 """Planted leaks of every class, drawn at random: class x indicator x parameter x share of the rows x size.
 
-Formulas are written the way they are written by mistake, with NumPy over one segment. A specimen mixes what a mistake sees
-into a sound indicator: all of it, or a millionth of it in fewer than one row of a hundred.
+Formulas are written the way they are written by mistake, with NumPy over one segment. A specimen mixes what a mistake
+sees into a sound indicator: all of it, or a millionth of it in fewer than one row of a hundred.
 """
 
 from __future__ import annotations
@@ -53,15 +53,12 @@ def specimens(seed: int) -> list[Specimen]:
                 _specimen(f"mixed_{_short(kind)}_{number}", kind, mistake, _draw_base(rng), bars, rate, size,
                           int(rng.integers(1 << 30)))
             )  # fmt: skip
-    rare = [rng.choice(list(MISTAKES)) for _ in range(4)]
-    for number, kind in enumerate(rare):
+    for number in range(4):
+        kind = str(rng.choice(list(MISTAKES)))
         found.append(
-            _specimen(f"rare_{number}", str(kind), MISTAKES[str(kind)][0], _draw_base(rng), int(rng.integers(1, 6)), 0.006,
-                      1e-6, int(rng.integers(1 << 30)))
-        )  # fmt: skip
-    found.append(
-        _specimen("single_candle", classes.SHIFT, shifted, log_return, 1, 0.006, 1.0, int(rng.integers(1 << 30)))
-    )
+            _rare(f"rare_{number}", kind, MISTAKES[kind][0], _draw_base(rng), int(rng.integers(1, 6)), 1e-6, rng)
+        )
+    found.append(_rare("single_candle", classes.SHIFT, shifted, log_return, 1, 1.0, rng))
     found += [_specimen(f"sound_{number}", None, None, _draw_base(rng), 3, 1.0, 1.0) for number in range(4)]
     return [*found, *_cross_sections(rng)]
 
@@ -182,6 +179,12 @@ def _specimen(name: str, kind: str | None, mistake: Mistake | None, base: Callab
         settle=lambda params: 22 * (2 * bars + 1) if base is strength else 4 * bars,
     )
     return Specimen(record, kind, rate, size)
+
+
+def _rare(name: str, kind: str, mistake: Mistake, base: Callable[[Array, int], Array], bars: int, size: float,
+          rng: np.random.Generator) -> Specimen:  # fmt: skip
+    """In six of a thousand rows."""
+    return _specimen(name, kind, mistake, base, bars, 0.006, size, int(rng.integers(1 << 30)))
 
 
 def _cross_sections(rng: np.random.Generator) -> list[Specimen]:

@@ -50,8 +50,8 @@ Case = tuple[tuple[str, str], Sequence[Finding]]
 class Audit:
     """What one audit checked and found.
 
-    `checked` says in words what a PASS means, `checks` names what is checked whether or not it finds anything; `facts` are
-    tables of its own.
+    `checked` says in words what a PASS means, `checks` names what is checked whether or not it finds anything; `facts`
+    are tables of its own.
     """
 
     name: str

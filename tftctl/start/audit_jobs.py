@@ -84,7 +84,7 @@ def leakage_job(
 def all_job(
     workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent, say: Say | None = None
 ) -> Audited:
-    """`tftctl audit all`: time of every table, leakage, splits (of the run, or of what the configuration would train)."""
+    """`tftctl audit all`: time of every table, leakage, splits (of the run, or of what would be trained)."""
     from tftctl.audit.findings import joined
     from tftctl.audit.time.audit import TimeOptions
     from tftctl.audit.time.evidence import new_folder, write_json

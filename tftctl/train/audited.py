@@ -19,7 +19,7 @@ def require_audited(snapshot: Snapshot, *, allow_unaudited: bool, say: Say) -> N
     if failed and not allow_unaudited:
         raise DataError(
             f"the features of snapshot {snapshot.number} have failed {' and '.join(failed)}",
-            "see: tftctl audit leakage; mend and build them again, or name --allow-unaudited, which is stamped into the run",
+            "see: tftctl audit leakage; mend and build them again, or name --allow-unaudited, which the run then says",
         )
     said = record.audits.get("leakage")
     if failed:
@@ -34,7 +34,7 @@ def require_audited(snapshot: Snapshot, *, allow_unaudited: bool, say: Say) -> N
 
 
 def audit_facts(snapshot: Snapshot, *, allow_unaudited: bool) -> dict[str, Any]:
-    """What a run's manifest says: the last verdict and whether it is of the very rows, with the audits it is made of."""
+    """What a run's manifest says: the last verdict, whether it is of the very rows, and the audits it is made of."""
     record = last_audits(snapshot)
     if not record.audits:
         return {"verdict": None, "current": False, "audits": {}, "allow_unaudited": allow_unaudited}

@@ -32,7 +32,8 @@ def train(job: Job, asked: Asked) -> TrainResult:
     """Train on the snapshot that the configuration names and write a new run directory.
 
     Everything that can be wrong with the configuration is found before there is a run directory. Raises DataError
-    when the data cannot make windows, the run cannot be written, or an audit has failed, ConfigError for names that do not exist.
+    when the data cannot make windows, an audit of them has failed, or the run cannot be written, ConfigError for names
+    that do not exist.
     """
     with job.store.read(snapshot_number(asked.config)) as snapshot:
         require_audited(snapshot, allow_unaudited=asked.allow_unaudited, say=first_process(job.say))

@@ -10,6 +10,7 @@ from typing import Any
 
 from tftctl.audit.findings import Audit, Finding, worst
 from tftctl.audit.leakage import judge
+from tftctl.audit.leakage.adopted import audit_adopted
 from tftctl.audit.leakage.effort import Effort
 from tftctl.audit.leakage.evidence import Evidence
 from tftctl.audit.leakage.resampling import displaced_bars
@@ -31,10 +32,10 @@ from tftctl.store import Snapshot, Store
 WORTH_A_POOL = 20_000
 CHECKS = ("features", "labels", "fusion", "cross-section", "normalisation", "bars", "macro", "stored", "determinism")
 CHECKED = (
-    "every feature and score, recomputed from bars that end at the cuts, and from bars that are scaled up, scaled down, "
-    "shuffled and removed after them, is the same to the last bit",
+    "every feature and score, recomputed from bars that end at the cuts, and that are scaled up, scaled down, shuffled "
+    "and removed after them, is the same to the last bit",
     "single bars, changed one at a time, change no row before them",
-    "every label stands whatever comes after its end, reads the past through its yardstick alone, and reads its horizon",
+    "every label stands whatever comes after its end, reads the past by its yardstick alone, and reads its horizon",
     "every context and macro value is what DuckDB's ASOF join on available_at gives",
     "normalised values have centre and scale of the values before them",
     "slower bars hold no later hours than their stamp says",
@@ -61,6 +62,8 @@ def audit_leakage(
     Raises DataError where there are no features, ConfigError where definitions or plugins are gone that they were
     made with.
     """
+    if snapshot.has("fused") and snapshot.meta("fused").get("origin") == "adopted":
+        return audit_adopted(snapshot, report)
     config = _config_of(snapshot)
     expected = expected_slots(snapshot)
     layout = lay_out(snapshot, config, registry, expected.calendar)

@@ -35,7 +35,7 @@ SAME_SIZE = 20.0  # what a bar behind and one ahead do to a centred window, with
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """A column's formula over the bars of one unbroken stretch: `run(bars)` gives its values, `rows` were seen to leak."""
+    """A column's formula over an unbroken stretch of bars: `run(bars)` gives its values, `rows` were seen to leak."""
 
     bars: pl.DataFrame
     run: Callable[[pl.DataFrame], Array]
@@ -64,7 +64,7 @@ class Reach:
 def classify(question: Question, labels: Mapping[str, Array]) -> tuple[str, str]:
     """The class of a leak and what shows it. `labels`: targets of the same rows, (rows,) each."""
     values = question.run(question.bars)
-    twin = _label_twin(values, labels)
+    twin = label_twin(values, labels)
     if twin is not None:
         return LABEL, f"it is {twin}"
     rows = [row for row in question.rows if 0 <= row < values.size - 1]
@@ -167,7 +167,7 @@ def _response(question: Question, values: Array, row: int, step: int) -> float:
                for other in found)  # fmt: skip
 
 
-def _label_twin(values: Array, labels: Mapping[str, Array]) -> str | None:
+def label_twin(values: Array, labels: Mapping[str, Array]) -> str | None:
     """The target that a column equals, or is a straight line of."""
     for name, label in labels.items():
         both = np.isfinite(values) & np.isfinite(label)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tftctl.audit.leakage.classes import BACKWARD, LABEL_SIDE, LATE, OPEN_TIME, SHIFT
+from tftctl.audit.leakage.evidence import Evidence, Stale
 from tftctl.audit.leakage.merges import Ways, apart32, explained_by
 from tftctl.core.calendars import Calendar
 from tftctl.core.names import age_column, context_column
@@ -38,8 +39,8 @@ class Join:
     """Rows of one symbol and what they are joined with.
 
     `fast`: timestamp, available_at and the joined columns as stored; `slow`: timestamp, available_at and values.
-    `columns`: value column -> joined column. A value is too old to be seen once more than `max_stale` bars of `calendar`
-    are due since it (None: nobody says), or from `due` of its release on, where that is given, beside `slow`.
+    `columns`: value column -> joined column. A value is too old to be seen once more than `max_stale` bars of
+    `calendar` are due since it (None: nobody says), or from `due` of its release on, where that is given.
     """
 
     symbol: str
@@ -89,6 +90,16 @@ def misjoined(join: Join, more: More) -> Iterator[Misjoined]:
             apart = apart32(stored, np.where(right["d_at"].is_null().to_numpy(), np.nan, hours))
             if apart.any():
                 yield _found(join, join.age, apart, None)
+
+
+def note_misjoined(found: Misjoined, evidence: Evidence) -> None:
+    """A leak where a wrong join explains it, else a column that is not as it should be."""
+    group = found.symbol, found.period
+    if found.kind is None:
+        evidence.stale.append(Stale("fused", found.column, *group, found.count, found.rows[0]))
+    else:
+        how = f"{found.count:,} stored rows are, or lie towards, what that gives"
+        evidence.suspect(found.column, group, found.rows, how, "fusion", found.kind)
 
 
 def _column(

@@ -109,8 +109,15 @@ def _other_futures(group: Group, targets: list[TargetInstance], cuts: int, evide
             _hold(group, before, group.recipe.labels(group.prepare(changed)), targets, instant, how, evidence)
 
 
-def _hold(group: Group, before: pl.DataFrame, after: pl.DataFrame, targets: list[TargetInstance], instant: int, how: str,
-          evidence: Evidence) -> None:  # fmt: skip
+def _hold(
+    group: Group,
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    targets: list[TargetInstance],
+    instant: int,
+    how: str,
+    evidence: Evidence,
+) -> None:
     for target in targets:
         end = label_end_column(target.column)
         done = before.filter((pl.col(end) <= instant).fill_null(False)).select("timestamp", target.column)

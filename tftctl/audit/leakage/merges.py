@@ -27,7 +27,10 @@ def apart32(one: Array, other: Array) -> npt.NDArray[np.bool_]:
 
 def wrong_ways(expected: Array, labels: Mapping[str, Array]) -> dict[str, list[Array]]:
     """What rows of one group would hold if they came from later rows, from around them, or from the labels."""
-    found = {SHIFT: [_ahead(expected, step) for step in SHIFTS], CENTRED: [_centred(expected, w) for w in WINDOWS]}
+    found = {
+        SHIFT: [_ahead(expected, step) for step in SHIFTS],
+        CENTRED: [_centred(expected, w) for w in WINDOWS],
+    }
     missing = np.isnan(expected)
     if missing.any():
         found[BACKWARD] = [np.where(missing, _next_known(expected), expected)]

@@ -1,8 +1,8 @@
 """Single rows, many of them: one bar in so many is changed, and the rows before it must not notice.
 
 A cut shows what most rows do. A formula that looks ahead in one row of two hundred shows it where the bar after that
-very row changes. A changed bar is forgotten again before the next one; what never forgets runs on at an even distance. Rows
-that leave their course are suspects, and a suspect is proven or cleared by bars that end with it.
+very row changes. A changed bar is forgotten again before the next one; what never forgets runs on at an even distance.
+Rows that leave their course are suspects, and a suspect is proven or cleared by bars that end with it.
 """
 
 from __future__ import annotations

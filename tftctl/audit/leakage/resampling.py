@@ -1,4 +1,4 @@
-"""Bars of a slower period beside those of a faster one: whether they hold hours that came after their own close (T1)."""
+"""Bars of a slower period beside those of a faster one: whether they hold hours that came after their close (T1)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import polars as pl
 from tftctl.audit.leakage.classes import OPEN_TIME, OTHER_SYMBOLS, Question, classify
 from tftctl.audit.leakage.compare import Array, columns_of, differing, not_as_stored
 from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
-from tftctl.audit.leakage.joins import WRONG_RELEASES, Join, Misjoined, context_join, misjoined
+from tftctl.audit.leakage.joins import WRONG_RELEASES, Join, Misjoined, context_join, misjoined, note_misjoined
 from tftctl.audit.leakage.merges import Ways, explained_by, wrong_ways
 from tftctl.audit.leakage.world import Group
 from tftctl.core.errors import PluginError
@@ -35,7 +35,7 @@ def audit_rows(
 ) -> None:
     """Note fused columns of a group that are not what the features, other periods and series say.
 
-    `features`, `fused`: stored rows; `labels` (rows,) by target name a difference: what is not as it should be may be one.
+    `features`, `fused`: stored rows; `labels` (rows,) by target: what is not as it should be may be one.
     """
     _available(group, fused, evidence)
     own = [column.name for column in layout.own if column.name in features.columns]
@@ -47,7 +47,7 @@ def audit_rows(
             return ways | ({OTHER_SYMBOLS: [_others_next(snapshot, join, value)]} if join.slow_period else {})
 
         for found in misjoined(join, more):
-            _note(found, evidence)
+            note_misjoined(found, evidence)
     _contextual(layout, group, fused, evidence)
 
 
@@ -87,7 +87,9 @@ def _own_columns(
         if apart.any():
             stored, expected = numbers(fused[name]), numbers(features[name])
             kind = explained_by(stored, expected, apart, wrong_ways(expected, labels))
-            _note(Misjoined(name, *group.name, tuple(stamps[apart][:8].tolist()), int(apart.sum()), kind), evidence)
+            note_misjoined(
+                Misjoined(name, *group.name, tuple(stamps[apart][:8].tolist()), int(apart.sum()), kind), evidence
+            )
 
 
 def _joins(snapshot: Snapshot, layout: Layout, group: Group, fused: pl.DataFrame) -> Iterator[Join]:
@@ -118,15 +120,6 @@ def _macro_join(group: Group, fused: pl.DataFrame, series: MacroSeries, max_stal
         due=due[order],
         wrong=WRONG_RELEASES,
     )
-
-
-def _note(found: Misjoined, evidence: Evidence) -> None:
-    group = found.symbol, found.period
-    if found.kind is None:
-        evidence.stale.append(Stale("fused", found.column, *group, found.count, found.rows[0]))
-    else:
-        how = f"{found.count:,} stored rows are, or lie towards, what that gives"
-        evidence.suspect(found.column, group, found.rows, how, "fusion", found.kind)
 
 
 def _contextual(layout: Layout, group: Group, fused: pl.DataFrame, evidence: Evidence) -> None:
@@ -180,6 +173,6 @@ def _contextual_run(layout: Layout, group: Group) -> Callable[[pl.DataFrame], pl
 
 
 def early_releases(series: MacroSeries, lag: int) -> list[int]:
-    """Stamps of a macro series' values that are available before their reference period and its release lag are over."""
+    """Stamps of a series' values that are available before their reference period and its release lag are over."""
     stamps, at = (series.rows[name].to_numpy() for name in ("timestamp", "available_at"))
     return np.sort(stamps[at < period_end(stamps, series.frequency, series.stamp) + lag]).tolist()
