@@ -80,11 +80,11 @@ def stale(evidence: Sequence[Evidence], *, current: bool) -> Iterator[Finding]:
         rows = f"{sum(entry.count for entry in some):,} rows of {len(some)} groups"
         failed = table == "fused" and current
         kind, verdict = (MISJOINED, "FAIL") if failed else (STALE, "NOT PROVEN")
-        detail = (
-            f"{rows} of {table} are not what {'is joined from features' if table == 'fused' else 'the bars give'} now"
-        )
-        yield Finding("fusion" if failed else "stored", kind, f"{detail}; make them again: tftctl features build", column,
-                      first.symbol, first.period, iso(first.row), verdict)  # type: ignore[arg-type]  # fmt: skip
+        given = "is joined from features" if table == "fused" else "the bars give"
+        detail = f"{rows} of {table} are not what {given} now"
+        detail += "; make them again: tftctl features build"
+        check = "fusion" if failed else "stored"
+        yield Finding(check, kind, detail, column, first.symbol, first.period, iso(first.row), verdict)  # type: ignore[arg-type]
 
 
 def never_compared(evidence: Sequence[Evidence], names: Iterable[str]) -> Iterator[Finding]:

@@ -45,13 +45,18 @@ def explained_by(stored: Array, expected: Array, apart: npt.NDArray[np.bool_], w
     if (kind := _straight_line(stored, expected, apart)) is not None:
         return kind
     each = {kind: [way[apart] for way in some] for kind, some in ways.items()}
-    shares = {kind: max(float((~apart32(s, way)).mean()) for way in some) for kind, some in each.items() if some}
-    best = max(shares, key=lambda kind: shares[kind], default=None)
-    if best is not None and shares[best] >= EXPLAINED:
-        return best
+    shares = {kind: max(_equal(s, way) for way in some) for kind, some in each.items() if some}
+    explaining = [kind for kind, share in shares.items() if share >= EXPLAINED]
+    if explaining:
+        # of several, the one that also gives the rows that are as they should be
+        return max(explaining, key=lambda kind: max(_equal(stored, way) for way in ways[kind]))
     alike = {kind: max(_alike(s - e, way - e) for way in some) for kind, some in each.items() if some}
     best = max(alike, key=lambda kind: alike[kind], default=None)
     return best if best is not None and alike[best] >= ALIKE else None
+
+
+def _equal(one: Array, other: Array) -> float:
+    return float((~apart32(one, other)).mean())
 
 
 def _alike(one: Array, other: Array) -> float:
