@@ -1,4 +1,4 @@
-"""`audit leakage` of labels, macro series, slower bars, adopted tables, and plugins that differ from themselves (A2)."""
+"""`audit leakage` of labels, macro series, slower bars, adopted tables, and plugins that are never the same (A2)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def label(columns, params, span):
 @hookimpl
 def tftctl_targets():
     yield Target(name="target_planted", summary="planted", kind="regression", horizon={{"*": 4}},
-                 inputs=("close", "volume"), unit="1", kernel=label, yardstick=lambda params, span: Yardstick(("close",), 5))
+                 inputs=("close", "volume"), unit="1", kernel=label,
+                 yardstick=lambda params, span: Yardstick(("close",), 5))
 """
 BODIES = {
     "sound": "made[4:-h] = (close[4 + h:] - close[4:-h]) / np.convolve(close, np.ones(5) / 5, 'valid')[:-h]",

@@ -55,7 +55,7 @@ def audit_adopted(snapshot: Snapshot, report: Report = silent) -> Audit:
                 stamps = rows["timestamp"].to_numpy()[np.isfinite(numbers(rows[name]))][:1]
                 evidence.suspect(name, (symbol, period), stamps, found[1], "adopted", found[0])
         report("groups audited", done, len(groups))
-    findings = [*judge.leaks([evidence], {}), *judge.stale([evidence], current=True)]
+    findings = [*judge.leaks([evidence], {}), *judge.stale([evidence])]
     known = {finding.column for finding in findings}
     why = "it comes without a definition: nothing can recompute it"
     findings += [Finding("features", judge.UNSTABLE, why, n, verdict="NOT PROVEN") for n in names if n not in known]

@@ -16,6 +16,7 @@ from tftctl.audit.leakage.evidence import Evidence
 from tftctl.audit.leakage.resampling import displaced_bars
 from tftctl.audit.leakage.rows import early_releases
 from tftctl.audit.leakage.work import audit_cross, audit_group, class_of
+from tftctl.audit.prune.writing import first_origin
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.errors import DataError
 from tftctl.core.frequencies import lag_ms
@@ -62,7 +63,7 @@ def audit_leakage(
     Raises DataError where there are no features, ConfigError where definitions or plugins are gone that they were
     made with.
     """
-    if snapshot.has("fused") and snapshot.meta("fused").get("origin") == "adopted":
+    if snapshot.has("fused") and first_origin(snapshot) == "adopted":
         return audit_adopted(snapshot, report)
     config = _config_of(snapshot)
     expected = expected_slots(snapshot)
@@ -85,7 +86,7 @@ def audit_leakage(
         *judge.blind_targets(evidence, [target.column for target in layout.recipe.targets]),
         *_stored(snapshot, layout, evidence),
         *judge.unproven(evidence),
-        *judge.never_compared(evidence, [column.name for column in layout.fused]),
+        *judge.never_compared(evidence, list(snapshot.meta("fused").get("columns", {}))),
     ]
     return Audit("leakage", tuple(findings), CHECKED, _facts(snapshot, layout, evidence, findings), CHECKS)
 
@@ -132,15 +133,16 @@ def _stored(snapshot: Snapshot, layout: Layout, evidence: Sequence[Evidence]) ->
         text = f"at {', '.join(behind)} bars or definitions are others than those that the tables were made from"
         yield Finding("stored", judge.STALE, f"{text}; make them again: tftctl features build", verdict="NOT PROVEN")
         return
-    yield from judge.stale(evidence, current=snapshot.meta("fused").get("origin") == "built")
+    yield from judge.stale(evidence)
 
 
 def _is_current(snapshot: Snapshot, layout: Layout, period: str) -> bool:
     features, targets = (snapshot.meta(table) for table in ("features", "targets"))
+    labels = targets.get("definitions", {}).get(period)
     return (
         features.get("bars", {}).get(period) == layout.bar_marks[period]
         and features.get("definitions", {}).get(period) == layout.marks["features"][period]
-        and targets.get("definitions", {}).get(period) == layout.marks["targets"][period]
+        and ("pruned" in targets or labels == layout.marks["targets"][period])
     )
 
 
@@ -159,7 +161,8 @@ def _facts(
     snapshot: Snapshot, layout: Layout, evidence: Sequence[Evidence], findings: Sequence[Finding]
 ) -> dict[str, Any]:
     cuts = sorted({cut for one in evidence for cut in one.cuts})
-    names = [column.name for column in layout.fused if column.role not in ("bar", "age")]
+    there = snapshot.meta("fused").get("columns", {})
+    names = [c.name for c in layout.fused if c.role not in ("bar", "age") and c.name in there]
     names += [target.column for target in layout.recipe.targets]
     return {
         "snapshot": snapshot.number,

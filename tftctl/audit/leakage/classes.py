@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ LOOK_AHEAD = "look-ahead"  # proven, of no kind that has a name
 
 FARTHEST = 512  # bars ahead; what reaches farther reaches everywhere
 LEAST_ROOM = 64  # bars after a row, to tell far from near among them
-STRETCH = 40
+STRETCH, REGULAR = 40, 0.9
 ASKED_ROWS = 8
 SAME_SIZE = 20.0  # what a bar behind and one ahead do to a centred window, within this factor
 
@@ -149,12 +148,16 @@ def _stretch(question: Question, values: Array, row: int) -> list[int]:
 
 
 def _block(reaches: Sequence[int]) -> int | None:
-    """The length of blocks that rows look to the end of: a saw whose teeth fall by one bar a row; None without one."""
-    jumps = [place for place in range(1, len(reaches)) if reaches[place] != reaches[place - 1] - 1]
-    if len(jumps) < 2 or any(reaches[place] <= reaches[place - 1] for place in jumps):
+    """The length of blocks that rows look to the end of: a saw whose teeth fall by one bar a row; None without one.
+
+    A bar that moves nothing, as a filled one, makes a tooth blunt: a few may be.
+    """
+    steps = np.diff(reaches)
+    jumps = np.flatnonzero(steps > 0)
+    if jumps.size < 2 or (steps == -1).sum() + jumps.size < REGULAR * steps.size:
         return None
-    lengths = {later - sooner for sooner, later in pairwise(jumps)}
-    return max(lengths) if max(lengths) >= 2 else None
+    lengths = np.diff(jumps)
+    return int(lengths.max()) if lengths.max() >= 2 else None
 
 
 def _response(question: Question, values: Array, row: int, step: int) -> float:

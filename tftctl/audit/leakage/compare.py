@@ -36,3 +36,19 @@ def not_as_stored(fresh: pl.Series, stored: pl.Series) -> Mask:
 def columns_of(frame: pl.DataFrame, names: list[str]) -> dict[str, Array]:
     """Columns as float64 (rows,), NaN where null."""
     return {name: numbers(frame[name]) for name in names}
+
+
+def alongside(fresh: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame | None:
+    """The fresh rows of one group at the stored timestamps; None where a stored row has none.
+
+    A pruned table has fewer rows than its bars.
+    """
+    if fresh["timestamp"].equals(stored["timestamp"]):
+        return fresh
+    rows = fresh.join(stored.select("timestamp"), on="timestamp", how="semi", maintain_order="left")
+    return rows if rows.height == stored.height else None
+
+
+def missing_rows(fresh: pl.DataFrame, stored: pl.DataFrame) -> list[int]:
+    """Timestamps that only one of two frames has, ascending."""
+    return sorted(set(fresh["timestamp"]) ^ set(stored["timestamp"]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from tftctl.audit.leakage.compare import columns_of, differing, not_as_stored
+from tftctl.audit.leakage.compare import columns_of, differing, missing_rows, not_as_stored
 from tftctl.audit.leakage.effort import FUTURE_BARS, SPARE_BARS, WHOLE_GROUPS, Effort
 from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
 from tftctl.audit.leakage.variants import other_futures
@@ -37,8 +37,7 @@ def compare_stored(table: str, fresh: pl.DataFrame, stored: pl.DataFrame, names:
                    evidence: Evidence) -> None:  # fmt: skip
     """Note stored columns that are not what the bars give now (STALE); rows by timestamp."""
     if not fresh["timestamp"].equals(stored["timestamp"]):
-        both = set(fresh["timestamp"]) ^ set(stored["timestamp"])
-        evidence.stale.append(Stale(table, "timestamp", *group, len(both), min(both)))
+        evidence.stale.append(Stale(table, "timestamp", *group, len(apart := missing_rows(fresh, stored)), apart[0]))
         return
     for name in names:
         if name not in stored.columns:

@@ -70,17 +70,17 @@ def unproven(evidence: Sequence[Evidence]) -> Iterator[Finding]:
                       first.period, verdict="NOT PROVEN")  # fmt: skip
 
 
-def stale(evidence: Sequence[Evidence], *, current: bool) -> Iterator[Finding]:
-    """Stored columns that are not what the bars give: NOT PROVEN; in a fused table that claims to be current, FAIL."""
+def stale(evidence: Sequence[Evidence]) -> Iterator[Finding]:
+    """Stored columns that are not what the bars give: NOT PROVEN; fused ones that no join of features gives: FAIL."""
     found: dict[tuple[str, str], list[Stale]] = {}
     for entry in (entry for one in evidence for entry in one.stale):
         found.setdefault((entry.table, entry.column), []).append(entry)
     for (table, column), some in found.items():
         first = min(some, key=lambda entry: entry.row)
         rows = f"{sum(entry.count for entry in some):,} rows of {len(some)} groups"
-        failed = table == "fused" and current
+        failed = table == "fused"
         kind, verdict = (MISJOINED, "FAIL") if failed else (STALE, "NOT PROVEN")
-        given = "is joined from features" if table == "fused" else "the bars give"
+        given = "is joined from features" if failed else "the bars give"
         detail = f"{rows} of {table} are not what {given} now"
         detail += "; make them again: tftctl features build"
         check = "fusion" if failed else "stored"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from tftctl.audit.leakage.compare import columns_of, differing, not_as_stored
+from tftctl.audit.leakage.compare import alongside, columns_of, differing, missing_rows, not_as_stored
 from tftctl.audit.leakage.effort import FUTURE_BARS, WHOLE_GROUPS, Effort
 from tftctl.audit.leakage.evidence import Evidence, Stale
 from tftctl.audit.leakage.features import cut_places, words
@@ -57,21 +57,22 @@ def audit_labels(
 
 def _compare_stored(group: Group, base: pl.DataFrame, stored: pl.DataFrame, targets: list[TargetInstance],
                     evidence: Evidence) -> None:  # fmt: skip
-    if not base["timestamp"].equals(stored["timestamp"]):
-        both = set(base["timestamp"]) ^ set(stored["timestamp"])
-        evidence.stale.append(Stale("targets", "timestamp", *group.name, len(both), min(both)))
+    there = alongside(base, stored)
+    if there is None:
+        apart = missing_rows(base, stored)
+        evidence.stale.append(Stale("targets", "timestamp", *group.name, len(apart), apart[0]))
         return
-    stamps = base["timestamp"].to_numpy()
+    base, stamps = there, there["timestamp"].to_numpy()
     for target in targets:
         end = label_end_column(target.column)
         if target.column not in stored.columns:
             evidence.stale.append(Stale("targets", target.column, *group.name, stored.height, int(stamps[0])))
             continue
-        apart = not_as_stored(base[target.column], stored[target.column])
-        apart |= ~base[end].eq_missing(stored[end]).to_numpy()
-        if apart.any():
-            first = int(stamps[apart][0])
-            evidence.stale.append(Stale("targets", target.column, *group.name, int(apart.sum()), first))
+        other = not_as_stored(base[target.column], stored[target.column])
+        other |= ~base[end].eq_missing(stored[end]).to_numpy()
+        if other.any():
+            first = int(stamps[other][0])
+            evidence.stale.append(Stale("targets", target.column, *group.name, int(other.sum()), first))
 
 
 def _label_ends(group: Group, base: pl.DataFrame, targets: list[TargetInstance], evidence: Evidence) -> None:

@@ -26,15 +26,35 @@ Index = npt.NDArray[np.int64]
 AHEAD = 32  # bars by which a look-ahead is tried
 COURSE = 33  # rows before those, whose course they must keep
 FACTORS = (1.7, 0.6)
-SUSPECTS, PROVEN = 8, 4  # of a column in one run; rows that are enough
+SUSPECTS, PROVEN = 24, 4  # of a column among the rows of a run; those that are enough
+MOST_CLEARED = 32  # suspects without a leak, after which a column is believed
+MOST_ROWS = 150_000  # of copies of a group's bars that run together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bars:
-    """Bars with the first bar of each one's segment."""
+    """Bars of one group, or several copies of them one after the other as segments of their own.
+
+    `begin`: the first bar of each one's segment; `base`: columns of the undisturbed bars.
+    """
 
     frame: pl.DataFrame
     begin: Index
+    base: Mapping[str, Array]
+
+    def copies(self, count: int) -> _Bars:
+        """So many times the same."""
+        if count == 1:
+            return self
+        size, segments = self.frame.height, int(self.frame["segment"].to_numpy().max()) + 1
+        copy = np.repeat(np.arange(count), size)
+        frame = pl.concat([self.frame] * count)
+        segment = frame["segment"].to_numpy().astype(np.int64) + segments * copy
+        return _Bars(
+            frame.with_columns(segment=pl.Series(segment, dtype=pl.Int32)),
+            np.tile(self.begin, count) + size * copy,
+            {name: np.tile(values, count) for name, values in self.base.items()},
+        )
 
 
 def poke(
@@ -49,61 +69,75 @@ def poke(
 
     `base`: columns of the undisturbed bars; `number` of the group, so that groups try different rows.
     """
-    whole = _Bars(group.prepared, _segment_starts(group.prepared))
-    cleared: dict[str, int] = {}
+    whole = _Bars(group.prepared, _segment_starts(group.prepared), base)
     for (memory, ahead), some in alike(formulas).items():
         spacing = memory + ahead + AHEAD + COURSE
-        runs = effort.runs(spacing)
-        bars, undisturbed = whole, base
-        if runs < 1:
-            bars = _part(group.prepared, max(int(runs * group.prepared.height), 4 * spacing), number)
-            undisturbed = values_of(some, bars.frame)
-        for run in range(max(round(runs), 1)):
-            offset = (run * spacing // max(round(runs), 1) + 7 * number) % spacing
-            places = np.arange(max(offset, 2), bars.begin.size, spacing)
-            evidence.poked += places.size
-            for factor in FACTORS:
-                _try(bars, some, undisturbed, places, factor, evidence, group.name, cleared)
+        wanted = effort.runs(spacing)
+        bars = whole
+        if wanted < 1:
+            bars = _part(group.prepared, max(int(wanted * group.prepared.height), 4 * spacing), number, some)
+        runs = max(round(wanted), 1)
+        offsets = [(run * spacing // runs + 7 * number) % spacing for run in range(runs)]
+        trials = [(max(offset, 2), factor) for offset in offsets for factor in FACTORS]
+        _try_all(bars, some, trials, spacing, evidence, group.name)
 
 
-def _part(prepared: pl.DataFrame, size: int, number: int) -> _Bars:
+def _part(prepared: pl.DataFrame, size: int, number: int, formulas: Sequence[Formula]) -> _Bars:
     """So many consecutive bars of a group, elsewhere in every group."""
     start = int(number * 0.618 % 1 * max(prepared.height - size, 0))
     part = prepared.slice(start, size)
-    return _Bars(part, _segment_starts(part))
+    return _Bars(part, _segment_starts(part), values_of(formulas, part))
+
+
+def _try_all(
+    bars: _Bars,
+    formulas: Sequence[Formula],
+    trials: Sequence[tuple[int, float]],
+    spacing: int,
+    evidence: Evidence,
+    group: tuple[str, str],
+) -> None:
+    """Trials are (first changed bar, factor); many of few bars run as copies side by side."""
+    size = bars.begin.size
+    together = max(min(MOST_ROWS // max(size, 1), len(trials)), 1)
+    cleared: dict[str, int] = {}
+    for first in range(0, len(trials), together):
+        some = trials[first : first + together]
+        places = [np.arange(offset, size, spacing) + size * copy for copy, (offset, _) in enumerate(some)]
+        factors = [np.full(found.size, factor) for found, (_, factor) in zip(places, some, strict=True)]
+        evidence.poked += sum(found.size for found in places) // len(FACTORS)
+        trial = bars.copies(len(some))
+        _try(trial, formulas, np.concatenate(places), np.concatenate(factors), evidence, group, cleared)
 
 
 def _try(
     bars: _Bars,
     formulas: Sequence[Formula],
-    base: Mapping[str, Array],
     places: Index,
-    factor: float,
+    factors: Array,
     evidence: Evidence,
     group: tuple[str, str],
     cleared: dict[str, int],
 ) -> None:
-    poked = changed_at(bars.frame, places, factor)
-    after = values_of(formulas, poked)
+    after = values_of(formulas, changed_at(bars.frame, places, factors))
     for formula in formulas:
         for column in formula.columns:
-            if cleared.get(column, 0) >= 3 * SUSPECTS:
+            if cleared.get(column, 0) >= MOST_CLEARED:
                 continue
             rows = []
-            for row, place in _suspects(base[column], after[column], places, bars.begin, formula.ahead):
-                if _proven(bars, formula, column, row, place, factor):
+            for row, number in _suspects(bars.base[column], after[column], places, bars.begin, formula.ahead):
+                if _proven(bars, formula, column, row, int(places[number]), float(factors[number])):
                     rows.append(row)
                 else:
                     cleared[column] = cleared.get(column, 0) + 1
-                if len(rows) >= PROVEN:
+                if len(rows) >= PROVEN or cleared.get(column, 0) >= MOST_CLEARED:
                     break
             if rows:
-                cleared[column] = 3 * SUSPECTS  # enough is known
-                how = f"a single bar after the row times {factor}"
-                evidence.suspect(column, group, bars.frame["timestamp"].to_numpy()[rows], how)
+                cleared[column] = MOST_CLEARED  # enough is known
+                evidence.suspect(column, group, bars.frame["timestamp"].to_numpy()[rows], "of which one was changed")
 
 
-def changed_at(frame: pl.DataFrame, places: Index, factor: float) -> pl.DataFrame:
+def changed_at(frame: pl.DataFrame, places: Index, factor: float | Array) -> pl.DataFrame:
     """The bars with prices, volumes and other numbers of some of them times a factor; what is 0 moves, too."""
     made = []
     for name in moving_columns(frame):
@@ -115,7 +149,7 @@ def changed_at(frame: pl.DataFrame, places: Index, factor: float) -> pl.DataFram
 
 
 def _suspects(before: Array, after: Array, places: Index, begin: Index, ahead: int) -> Iterator[tuple[int, int]]:
-    """Rows that leave their course before a changed bar, with that bar: the most striking first."""
+    """Rows that leave their course before a changed bar, with that bar's number: the most striking first."""
     rows = places[:, None] - ahead - np.arange(AHEAD, 0, -1)
     course = places[:, None] - ahead - AHEAD - np.arange(COURSE, 0, -1)
     start = begin[places][:, None]
@@ -133,8 +167,8 @@ def _suspects(before: Array, after: Array, places: Index, begin: Index, ahead: i
     score = np.where(there, score, 0.0)
     flat = np.argsort(-score, axis=None, kind="stable")[:SUSPECTS]
     for place in flat[score.ravel()[flat] > 1.0]:
-        poke_number, step = divmod(int(place), AHEAD)
-        yield int(rows[poke_number, step]), int(places[poke_number])
+        number, step = divmod(int(place), AHEAD)
+        yield int(rows[number, step]), number
 
 
 def _proven(bars: _Bars, formula: Formula, column: str, row: int, place: int, factor: float) -> bool:

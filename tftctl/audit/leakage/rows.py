@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 
 from tftctl.audit.leakage.classes import OPEN_TIME, OTHER_SYMBOLS, Question, classify
-from tftctl.audit.leakage.compare import Array, columns_of, differing, not_as_stored
+from tftctl.audit.leakage.compare import Array, alongside, columns_of, differing, missing_rows, not_as_stored
 from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
 from tftctl.audit.leakage.joins import WRONG_RELEASES, Join, Misjoined, context_join, misjoined, note_misjoined
 from tftctl.audit.leakage.merges import Ways, explained_by, wrong_ways
 from tftctl.audit.leakage.world import Group
 from tftctl.core.errors import PluginError
 from tftctl.core.frequencies import advance, period_end
-from tftctl.core.names import age_column
+from tftctl.core.names import age_column, context_column
 from tftctl.features.contextual import contextual_columns
 from tftctl.features.engine import numbers
 from tftctl.features.fuse import MacroSeries
@@ -38,7 +38,7 @@ def audit_rows(
     `features`, `fused`: stored rows; `labels` (rows,) by target: what is not as it should be may be one.
     """
     _available(group, fused, evidence)
-    own = [column.name for column in layout.own if column.name in features.columns]
+    own = [column.name for column in layout.own if column.name in features.columns and column.name in fused.columns]
     _own_columns(group, fused, features, own, labels, evidence)
     for join in _joins(snapshot, layout, group, fused):
 
@@ -77,12 +77,14 @@ def _own_columns(
     labels: Mapping[str, Array],
     evidence: Evidence,
 ) -> None:
-    if not fused["timestamp"].equals(features["timestamp"]):
-        both = set(fused["timestamp"]) ^ set(features["timestamp"])
-        evidence.stale.append(Stale("fused", "timestamp", *group.name, len(both), min(both)))
+    there = alongside(features, fused)
+    if there is None:
+        lost = missing_rows(features, fused)
+        evidence.stale.append(Stale("fused", "timestamp", *group.name, len(lost), lost[0]))
         return
+    features = there
     stamps = fused["timestamp"].to_numpy()
-    for name in (name for name in names if name in fused.columns):
+    for name in names:
         apart = not_as_stored(features[name], fused[name])
         if apart.any():
             stored, expected = numbers(fused[name]), numbers(features[name])
@@ -94,8 +96,8 @@ def _own_columns(
 
 def _joins(snapshot: Snapshot, layout: Layout, group: Group, fused: pl.DataFrame) -> Iterator[Join]:
     recipe = layout.recipe
-    names = list(recipe.config.context_features)
     for q in layout.contexts(group.period):
+        names = [name for name in recipe.config.context_features if context_column(name, q) in fused.columns]
         if group.symbol in layout.symbols[q] and names:
             slow = by_symbol(snapshot, "features", q, [group.symbol], ["available_at", "is_filled", *names])
             calendar = recipe.calendars[group.symbol]
@@ -125,7 +127,8 @@ def _macro_join(group: Group, fused: pl.DataFrame, series: MacroSeries, max_stal
 def _contextual(layout: Layout, group: Group, fused: pl.DataFrame, evidence: Evidence) -> None:
     """Each row for itself: in another order every row has the value that it had."""
     recipe = layout.recipe
-    if not recipe.contextual:
+    stored = {column for instance in recipe.contextual for column in instance.columns} & set(fused.columns)
+    if not stored or not _inputs_there(layout, group, fused):
         return
     names = [column for instance in recipe.contextual for column in instance.columns]
     run = _contextual_run(layout, group)
@@ -147,6 +150,13 @@ def _contextual(layout: Layout, group: Group, fused: pl.DataFrame, evidence: Evi
         apart = differing(values[name][order], moved[name], tolerance[name])
         if apart.any():
             _other_rows(group, fused, run, name, np.sort(order[apart]), evidence)
+
+
+def _inputs_there(layout: Layout, group: Group, fused: pl.DataFrame) -> bool:
+    """A pruned table may lack what such an indicator reads; it was made before."""
+    inputs = {name for instance in layout.recipe.contextual for name in instance.inputs}
+    seen = {context_column(name, q) for name in inputs for q in layout.contexts(group.period)}
+    return inputs | seen <= set(fused.columns)
 
 
 def _other_rows(group: Group, fused: pl.DataFrame, run: Callable[[pl.DataFrame], pl.DataFrame], name: str,

@@ -1,0 +1,176 @@
+"""`audit leakage`, `audit all`, and what builds and trainings remember of them (DESIGN 2, 7)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as xml
+
+import pytest
+
+from tftctl.cli.app import main
+from tftctl.core.errors import DataError
+from tftctl.core.workspace import Workspace
+from tftctl.features.verdict import audited_as_it_is, last_audits, record_audit
+from tftctl.start.jobs import build_job
+from tftctl.store import Store
+from tftctl.train.audited import audit_facts, audit_words, require_audited
+
+KEYS = {"check", "column", "symbol", "period", "row", "class", "detail", "verdict"}
+LEAKY = """
+import numpy as np
+from tftctl.api import Indicator, Output, hookimpl
+
+def tomorrow(columns, params):
+    return {"tomorrow": np.append(np.diff(np.log(columns["close"])), np.nan)}
+
+@hookimpl
+def tftctl_indicators():
+    yield Indicator(name="tomorrow", summary="planted", inputs=lambda p: ("close",), outputs=(Output("tomorrow"),),
+                    kernel=tomorrow)
+"""
+
+
+@pytest.fixture(scope="module")
+def built(market: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One symbol of the market at two periods."""
+    root = tmp_path_factory.mktemp("built") / "workspace"
+    shutil.copytree(market.root, root, ignore=shutil.ignore_patterns("runs", "reports"))
+    config = root / "configs" / "features.yaml"
+    text = config.read_text().replace("[1h, 4h, 1d]", "[1h, 4h]").replace("{1h: [4h, 1d], 4h: [1d]}", "{1h: [4h]}")
+    config.write_text(f"symbols: [SYN01]\n{text}")
+    build_job(Workspace(root), [])
+    return Workspace(root)
+
+
+@pytest.fixture
+def mine(built: Workspace, tmp_path: Path) -> Workspace:
+    """A copy that may be written to."""
+    return Workspace(shutil.copytree(built.root, tmp_path / "mine"))
+
+
+def run(workspace: Workspace, *arguments: str) -> tuple[int, Any]:
+    """Exit code and the JSON document of a command."""
+    with redirect_stdout(StringIO()) as stdout, pytest.raises(SystemExit) as ended:
+        main(["-w", str(workspace.root), *arguments, "--json"])
+    return int(ended.value.code or 0), json.loads(stdout.getvalue())
+
+
+def test_a_sound_store_passes_and_keeps_the_verdict(mine: Workspace, tmp_path: Path) -> None:
+    """The document's keys, JUnit with a case per column, the snapshot that keeps it, and no second one of a build."""
+    junit = tmp_path / "leaks.xml"
+    code, document = run(mine, "audit", "leakage", "--junit", str(junit))
+    assert (code, document["verdict"], document["findings"]) == (0, "PASS", [])
+    assert {"snapshot", "checked", "cuts", "groups", "single_rows", "verdicts", "report", "recorded"} <= set(document)
+    assert set(document["verdicts"].values()) == {"PASS"} and "rsi_6__4h" in document["verdicts"]
+    assert json.loads(Path(document["report"]).read_text())["verdict"] == "PASS"
+    suite = xml.parse(junit).getroot()
+    assert suite.attrib["failures"] == "0" and int(suite.attrib["tests"]) >= len(document["verdicts"])
+    store = Store(mine.store)
+    with store.read() as snapshot:
+        assert document["recorded"] == snapshot.number == document["snapshot"] + 1
+        assert last_audits(snapshot).audits["leakage"].snapshot == document["snapshot"]
+        assert audited_as_it_is(snapshot)
+        number = snapshot.number
+    build_job(mine, [])
+    with store.read() as snapshot:
+        assert snapshot.number == number and audited_as_it_is(snapshot)
+
+
+def test_a_leak_fails_and_no_training_uses_it_unasked(mine: Workspace) -> None:
+    """Exit code 5 and the finding; `train` refuses before torch loads, and says so; allowed, the run is stamped."""
+    (mine.root / "leaky.py").write_text(LEAKY)
+    (mine.root / "tftctl.toml").write_text('plugins = ["leaky.py"]\n')
+    config = mine.root / "configs" / "features.yaml"
+    config.write_text(config.read_text().replace("log_return, {", "log_return, tomorrow, {"))
+    assert run(mine, "features", "build")[0] == 0
+    code, document = run(mine, "audit", "leakage")
+    assert (code, document["verdict"], document["verdicts"]["tomorrow"]) == (5, "FAIL", "FAIL")
+    (finding,) = document["findings"]
+    assert set(finding) == KEYS
+    assert (finding["column"], finding["class"], finding["symbol"]) == ("tomorrow", "label among the features", "SYN01")
+    code, refused = run(mine, "train", "--fast-dev-run")
+    assert code == 3
+    assert "failed audit leakage" in refused["error"]["message"] and "--allow-unaudited" in refused["error"]["hint"]
+    with Store(mine.store).read() as snapshot:
+        said: list[str] = []
+        require_audited(snapshot, allow_unaudited=True, say=said.append)
+        assert len(said) == 1 and "failed audit leakage" in said[0]
+        facts = audit_facts(snapshot, allow_unaudited=True)
+    assert (facts["verdict"], facts["current"], facts["allow_unaudited"]) == ("FAIL", True, True)
+    assert audit_words(facts) == "leakage FAIL; --allow-unaudited"
+
+
+def test_training_warns_where_nothing_or_something_else_was_audited(mine: Workspace) -> None:
+    """Unaudited; audited; audited before rows came; not all proven."""
+
+    def said() -> str:
+        lines: list[str] = []
+        with Store(mine.store).read() as snapshot:
+            require_audited(snapshot, allow_unaudited=False, say=lines.append)
+        return "".join(lines)
+
+    store = Store(mine.store)
+    assert "is unaudited" in said() and "tftctl audit leakage" in said()
+    with store.read() as snapshot:
+        record_audit(store, snapshot, "leakage", "PASS")
+    assert said() == ""
+    with store.write("fewer rows") as txn:
+        rows = txn.base.scan("fused", "4h").collect()
+        txn.replace("fused", "4h", rows.head(rows.height - 1))
+        txn.commit()
+    assert "others than those audited in snapshot" in said()
+    with store.read() as snapshot:
+        record_audit(store, snapshot, "leakage", "NOT PROVEN")
+    assert "NOT PROVEN" in said()
+    with store.read() as snapshot:
+        record_audit(store, snapshot, "time", "FAIL")
+        with pytest.raises(DataError, match="failed audit time"):
+            require_audited(store.read(), allow_unaudited=False, say=lambda line: None)
+
+
+def test_a_verdict_of_other_rows_is_not_kept(mine: Workspace) -> None:
+    """A build between the audit's reading and its end."""
+    store = Store(mine.store)
+    with store.read() as snapshot:
+        with store.write("fewer rows") as txn:
+            rows = txn.base.scan("fused", "4h").collect()
+            txn.replace("fused", "4h", rows.tail(rows.height - 1))
+            txn.commit()
+        assert record_audit(store, snapshot, "leakage", "PASS") is None
+    with store.read() as snapshot:
+        assert last_audits(snapshot).audits == {}
+
+
+def test_all_audits_in_one_report(mine: Workspace, tmp_path: Path) -> None:
+    """Time of every table, leakage, splits: one document, one JUnit file, both verdicts kept."""
+    junit = tmp_path / "all.xml"
+    code, document = run(mine, "audit", "all", "--junit", str(junit))
+    assert (code, document["verdict"]) == (0, "PASS"), document["findings"]
+    assert document["verdicts"] == {"time": "PASS", "leakage": "PASS", "splits": "PASS"}
+    assert {"groups", "longest_gaps"} <= set(document["time"]) and "cuts" in document["splits"]
+    names = {case.attrib["classname"].split()[0] for case in xml.parse(junit).getroot()}
+    assert {"bars", "fused", "leakage", "splits"} <= names
+    with Store(mine.store).read() as snapshot:
+        assert {name: said.verdict for name, said in last_audits(snapshot).audits.items()} == {
+            "time": "PASS", "leakage": "PASS",
+        }  # fmt: skip
+
+
+def test_strict_makes_not_proven_fail(mine: Workspace) -> None:
+    """Labels that nobody can train on are a reason; 0 without --strict, 5 with it."""
+    (mine.root / "configs" / "model_config.yaml").write_text("max_encoder_length: 5000\n")
+    code, document = run(mine, "audit", "all")
+    assert (code, document["verdict"], document["verdicts"]["splits"]) == (0, "NOT PROVEN", "NOT PROVEN")
+    assert run(mine, "audit", "all", "--strict")[0] == 5
+
+
+def test_there_must_be_features(workspace: Workspace) -> None:
+    """One line, exit code 3, what to do."""
+    code, document = run(workspace, "audit", "leakage")
+    assert code == 3
+    assert document["error"]["hint"] == "make them: tftctl features build"
