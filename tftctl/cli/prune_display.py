@@ -32,9 +32,17 @@ def show(found: Pruned, *, dry_run: bool) -> None:
 
 
 def _measures(told: dict[str, Any]) -> None:
-    """Only numbers that were asked for."""
-    asked = [name for name in _MEASURES if any(entry.get(name) is not None for entry in told["measures"])]
-    print_table(asked, [[entry.get(name) for name in asked] for entry in told["measures"]], "measures")
+    """Only numbers that were asked for; on a terminal what fits it, rounded."""
+    short = sys.stdout.isatty()
+    names = [name for name in _MEASURES if not short or name not in ("role", "constant", "variance")]
+    asked = [name for name in names if any(entry.get(name) is not None for entry in told["measures"])]
+    heads = ["p" if short and name == "period" else name for name in asked]
+    rows = [[_cell(entry.get(name), short) for name in asked] for entry in told["measures"]]
+    print_table(heads, rows, "measures")
+
+
+def _cell(value: Any, short: bool) -> Any:
+    return f"{value:.3f}" if short and isinstance(value, float) else value
 
 
 def _coverage(told: dict[str, Any]) -> Any:
