@@ -55,11 +55,6 @@ class Journal:
         return [event for event in self.events if not event[1].startswith(("_lock", "_leases"))]
 
 
-@pytest.fixture(autouse=True)
-def no_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "refresh_catalog", lambda self: True)
-
-
 def test_a_commit_names_nothing_that_is_not_on_the_disk(store: Store) -> None:
     write(store, bars([("A", 1, 1.0)]))
     with pytest.MonkeyPatch.context() as patched:

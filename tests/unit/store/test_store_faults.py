@@ -50,12 +50,6 @@ class Faults:
         patched.setattr(writer.io, "FileIO", self.wrap("create", writer.io.FileIO))
 
 
-@pytest.fixture(autouse=True)
-def no_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The catalogue has its own tests, and its file operations are DuckDB's."""
-    monkeypatch.setattr(Store, "refresh_catalog", lambda self: True)
-
-
 def change_much(store: Store) -> None:
     """A delta and a tombstone that are compacted, a new table, a dropped one."""
     with store.write("test") as change:

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,12 @@ from tftctl.store.status import status
 from tftctl.store.verify import verify
 
 MIDNIGHT = 1_704_067_200_000
+
+
+@pytest.fixture(autouse=True)
+def with_catalogue(uncatalogued: Callable[[Store], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here commits bring the catalogue along, as they do for users."""
+    monkeypatch.setattr(Store, "refresh_catalog", uncatalogued)
 
 
 @pytest.fixture

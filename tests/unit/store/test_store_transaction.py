@@ -378,7 +378,6 @@ def _check_history(store: Store, steps: list[tuple[str, object]]) -> None:
     model: dict[tuple[str, int], float | None] = dict(ballast)
     write(store, _frame(model))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Store, "refresh_catalog", lambda self: True)
         patched.setattr(compaction, "MOST_CHANGES", 2)
         change_context = store.write("history")
         change = change_context.__enter__()
