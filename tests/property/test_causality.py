@@ -158,9 +158,9 @@ def equal_bits(found: pl.DataFrame, expected: pl.DataFrame) -> None:
 
 
 @few
-@given(seed=seeds, gone=holes, cut=cuts)
-def test_features_do_not_change_when_the_bars_are_cut(seed: int, gone: list[tuple[int, int]], cut: int) -> None:
-    """A1: the fused table of every period, bars cut by available_at together."""
+@given(seed=seeds, gone=holes, cut=cuts, how=st.sampled_from(["up", "down", "shuffle", "remove"]))
+def test_features_do_not_change_when_later_bars_are_cut_or_others(seed: int, gone: list, cut: int, how: str) -> None:
+    """A1: the fused table of every period, bars cut by available_at together, or scaled, shuffled, removed after it."""
     bars, instant = market("AAA", seed, gone), START + cut * HOUR
     remaining = cut_at(bars, instant)
     whole, found = fused(bars), fused(remaining)
@@ -169,17 +169,9 @@ def test_features_do_not_change_when_the_bars_are_cut(seed: int, gone: list[tupl
         expected = known_by(whole[period], instant)
         equal_bits(known_by(found[period], instant), expected)
         assert expected.height == frame.height
-
-
-@few
-@given(seed=seeds, gone=holes, cut=cuts, how=st.sampled_from(["up", "down", "shuffle", "remove"]))
-def test_features_do_not_change_when_later_bars_do(seed: int, gone: list, cut: int, how: str) -> None:
-    """A1: perturbations scale up, scale down, shuffle and remove bars after the cut."""
-    bars, instant = market("AAA", seed, gone), START + cut * HOUR
-    moved = disturbed(bars, instant, how, np.random.default_rng(seed))
-    whole, found = fused(bars), fused(moved)
-    for period in whole.keys() & found.keys():
-        equal_bits(known_by(found[period], instant), known_by(whole[period], instant))
+    moved = fused(disturbed(bars, instant, how, np.random.default_rng(seed)))
+    for period in whole.keys() & moved.keys():
+        equal_bits(known_by(moved[period], instant), known_by(whole[period], instant))
 
 
 @settings(few, max_examples=25)
