@@ -258,12 +258,12 @@ def slower(bars: pl.DataFrame, period: str) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def workspace_with(root: Workspace, frames: Sequence[pl.DataFrame]) -> Workspace:
-    """Bars of some groups in the store of a workspace."""
+def workspace_with(root: Workspace, frames: Sequence[pl.DataFrame], basis: str = "raw") -> Workspace:
+    """Bars of some groups, on a basis, in the store of a workspace."""
     from tftctl.store import Store
 
     symbols = sorted({frame["symbol"][0] for frame in frames})
-    entry = {"calendar": "24x7", "basis": "raw", "anchor": {}, "delay_ms": 0}
+    entry = {"calendar": "24x7", "basis": basis, "anchor": {}, "delay_ms": 0}
     with Store(root.store).write("bars") as txn:
         for period in dict.fromkeys(frame["period"][0] for frame in frames):
             here = [frame for frame in frames if frame["period"][0] == period]

@@ -109,7 +109,7 @@ def leakage(
     from tftctl.start.audit_jobs import leakage_job
 
     with progress_bar() as report:
-        found = leakage_job(workspace_of(ctx), run, jobs, report, say)
+        found = leakage_job(workspace_of(ctx), run, jobs, report)
     _finish(found, junit, strict, as_json)
 
 
@@ -126,7 +126,7 @@ def everything(
     from tftctl.start.audit_jobs import all_job
 
     with progress_bar() as report:
-        found = all_job(workspace_of(ctx), run, jobs, report, say)
+        found = all_job(workspace_of(ctx), run, jobs, report)
     _finish(found, junit, strict, as_json)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tftctl.core.errors import ConfigError, DataError
-from tftctl.core.progress import Report, Say, silent
+from tftctl.core.progress import Report, silent
 from tftctl.core.times import now_ms
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
@@ -67,13 +67,12 @@ def apply_job(plan: Path) -> list[Repaired]:
     return apply_plan(read_plan(plan))
 
 
-def leakage_job(
-    workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent, say: Say | None = None
-) -> Audited:
+def leakage_job(workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent) -> Audited:
     """`tftctl audit leakage`: of the current snapshot; with `run` also of that run's forecasts (A3)."""
     from tftctl.audit.findings import joined
     from tftctl.audit.time.evidence import new_folder, write_json
 
+    _require_run(workspace, run)
     leakage, recorded = _leakage(workspace, jobs, report)
     audits = [leakage, *([_forecasts(workspace, run, report)] if run else [])]
     audit = joined("leakage and forecasts", audits) if run else leakage
@@ -81,17 +80,16 @@ def leakage_job(
     return Audited(audit, tuple(case for one in audits for case in one.cases()), path, recorded)
 
 
-def all_job(
-    workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent, say: Say | None = None
-) -> Audited:
+def all_job(workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent) -> Audited:
     """`tftctl audit all`: time of every table, leakage, splits (of the run, or of what would be trained)."""
     from tftctl.audit.findings import joined
     from tftctl.audit.time.audit import TimeOptions
     from tftctl.audit.time.evidence import new_folder, write_json
 
+    _require_run(workspace, run)
     time, _ = time_job(workspace, [], TimeOptions(), report, everything=True)
     leakage, recorded = _leakage(workspace, jobs, report)
-    audits = [leakage, _splits(workspace, run, say), *([_forecasts(workspace, run, report)] if run else [])]
+    audits = [leakage, _splits(workspace, run), *([_forecasts(workspace, run, report)] if run else [])]
     audit = joined("all", [time.audit, *audits])
     cases = (*time.cases(), *(case for one in audits for case in one.cases()))
     path = write_json(new_folder(workspace.reports, "all", now_ms()) / "report.json", audit.document())
@@ -110,22 +108,27 @@ def _leakage(workspace: Workspace, jobs: int | None, report: Report) -> tuple[Au
         return audit, record_audit(store, snapshot, "leakage", audit.verdict)
 
 
-def _splits(workspace: Workspace, run: str | None, say: Say | None) -> Audit:
+def _splits(workspace: Workspace, run: str | None) -> Audit:
     """Where nothing can be trained, nothing is shown either."""
     from tftctl.audit.findings import Audit, Finding
     from tftctl.start.split_jobs import audit_splits_job
 
     try:
-        return audit_splits_job(workspace, run, [], say or _quiet)
+        return audit_splits_job(workspace, run, [], _quiet)
     except (DataError, ConfigError) as error:
         found = Finding("splits", "not proven", f"there is nothing to train: {error.message}", verdict="NOT PROVEN")
         return Audit("splits", (found,))
 
 
-def _forecasts(workspace: Workspace, run: str, report: Report) -> Audit:
+def _require_run(workspace: Workspace, run: str | None) -> None:
+    """Told before anything is computed. Raises UsageError for a run that is not there."""
     from tftctl.train.rundir import find_run
 
-    find_run(workspace, run)  # told before torch loads
+    if run is not None:
+        find_run(workspace, run)
+
+
+def _forecasts(workspace: Workspace, run: str, report: Report) -> Audit:
     from tftctl.audit.forecasts import audit_forecasts
     from tftctl.store import Store
     from tftctl.train.ancestor import load_ancestor

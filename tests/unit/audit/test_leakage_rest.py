@@ -49,12 +49,18 @@ BODIES = {
 EXPECTED = {"other column": "label outside its yardstick", "rare": "label beyond its horizon", "sound": None}
 
 
-def audit_of(workspace: Workspace, frames: list[pl.DataFrame], plugin: str | None = None, **config: object) -> Audit:
+def audit_of(
+    workspace: Workspace,
+    frames: list[pl.DataFrame],
+    plugin: str | None = None,
+    basis: str = "raw",
+    **config: object,
+) -> Audit:
     """Build features of some bars and audit them."""
     if plugin is not None:
         (workspace.root / "planted.py").write_text(plugin)
         (workspace.root / "tftctl.toml").write_text('plugins = ["planted.py"]\n')
-    store = Store(workspace_with(workspace, frames).store)
+    store = Store(workspace_with(workspace, frames, basis).store)
     registry = load_registry(open_workspace(workspace.root))
     settings = {"periods": ["1h"], "indicators": ["log_return"], "targets": ["target_logreturn"], "context": {}}
     build(store, FeaturesConfig.model_validate(settings | config), registry)
@@ -114,6 +120,27 @@ def test_a_plugin_that_is_not_the_same_twice_is_not_proven(workspace: Workspace)
     assert "identical runs" in found["restless"].detail
     assert "too few bars for me" in found["picky"].detail
     assert audit.exit_code(strict=False) == 0 and audit.exit_code(strict=True) == 5
+
+
+LEVEL = """
+import numpy as np
+from tftctl.api import Indicator, Output, hookimpl
+
+@hookimpl
+def tftctl_indicators():
+    yield Indicator(name="level", summary="planted", inputs=lambda params: ("close",), outputs=(Output("level"),),
+                    kernel=lambda columns, params: {"level": np.log(columns["close"]) / 100})
+"""
+
+
+@pytest.mark.parametrize(("basis", "verdict"), [("raw", "PASS"), ("split", "FAIL")])
+def test_the_level_of_adjusted_prices_is_a_late_correction(workspace: Workspace, basis: str, verdict: str) -> None:
+    """T5: what calls itself free of scale reads a level that later splits set; raw prices are what they were."""
+    audit = audit_of(workspace, [market(700, 3)], LEVEL, basis, indicators=["log_return", "level"], adjust=basis)
+    assert audit.verdict == verdict
+    assert [(f.column, f.kind, f.check) for f in audit.findings] == (
+        [("level", classes.LATE, "adjustment")] if verdict == "FAIL" else []
+    )
 
 
 @pytest.mark.parametrize(("shift", "kind"), [(1, classes.LABEL_SIDE), (-4, "stamped at the close"), (0, None)])

@@ -31,7 +31,18 @@ from tftctl.store import Snapshot, Store
 
 # bars from which on other processes pay
 WORTH_A_POOL = 20_000
-CHECKS = ("features", "labels", "fusion", "cross-section", "normalisation", "bars", "macro", "stored", "determinism")
+CHECKS = (
+    "features",
+    "labels",
+    "fusion",
+    "cross-section",
+    "normalisation",
+    "adjustment",
+    "bars",
+    "macro",
+    "stored",
+    "determinism",
+)
 CHECKED = (
     "every feature and score, recomputed from bars that end at the cuts, and that are scaled up, scaled down, shuffled "
     "and removed after them, is the same to the last bit",

@@ -13,6 +13,7 @@ from tftctl.audit.leakage.evidence import Evidence, Suspicion
 from tftctl.audit.leakage.features import compare_stored, fresh_features, try_cuts
 from tftctl.audit.leakage.formulas import Formula, indicator_formulas, values_of
 from tftctl.audit.leakage.labels import audit_labels
+from tftctl.audit.leakage.levels import audit_levels
 from tftctl.audit.leakage.pokes import poke
 from tftctl.audit.leakage.rows import audit_rows
 from tftctl.audit.leakage.statistics import audit_statistics
@@ -35,6 +36,7 @@ def audit_group(bars: PreparedBars, period: str, symbol: str, effort: Effort, nu
     try_cuts(group, fresh, names, effort, evidence, number)
     poke(group, indicator_formulas(group, names), columns_of(fresh, names), effort, evidence, number)
     audit_statistics(group, fresh, evidence)
+    audit_levels(group, fresh, names, evidence)
     labels = audit_labels(group, _stored(snapshot, "targets", period, symbol), effort, evidence, number)
     fused = _stored(snapshot, "fused", period, symbol)
     if fused is not None and features is not None:
