@@ -18,6 +18,7 @@ from tftctl.audit.splits import audit_splits
 from tftctl.core.errors import ConfigError
 from tftctl.core.workspace import Workspace
 from tftctl.features.health import measure_health
+from tftctl.features.verdict import data_mark, last_audits, record_audit
 from tftctl.ingest.adopt import AdoptOptions, adopt_fused
 from tftctl.plugins import load_registry
 from tftctl.start.jobs import build_job, describe_job, plan_job
@@ -70,6 +71,19 @@ def test_the_table_says_how_it_came_about(thinned: Workspace, market: Workspace)
     assert set(columns) - set(meta["columns"]) == {
         "symbol", "period", "timestamp", "available_at", "next_timestamp", "segment", "bar_index", "is_filled"
     }  # fmt: skip
+
+
+def test_the_time_audit_is_kept_with_the_table(tmp_path: Path) -> None:
+    """Of these very rows, in this very snapshot; what another audit said of other rows goes along."""
+    store = make_store(tmp_path)
+    with store.read() as base:
+        record_audit(store, base, "leakage", "PASS")
+    found = pruned(store, Rules(columns=ColumnRules(constant=True)))
+    with store.read() as snapshot:
+        audits = last_audits(snapshot).audits
+        assert (audits["time"].snapshot, audits["time"].data) == (snapshot.number, data_mark(snapshot))
+        assert found.audit is not None and audits["time"].verdict == found.audit.verdict
+        assert (audits["leakage"].snapshot, audits["leakage"].data == data_mark(snapshot)) == (1, False)
 
 
 def test_the_report_is_what_is_printed(tmp_path: Path) -> None:
@@ -137,7 +151,7 @@ def test_the_next_build_restores_everything(thinned: Workspace, market: Workspac
 
 
 def test_an_adopted_table(workspace: Workspace, tmp_path: Path) -> None:
-    """It keeps its origin and that nobody audited it; no build can make it again."""
+    """It keeps its origin, and that nobody audited its features; no build can make it again."""
     random, hours = np.random.default_rng(0), 1_600_041_600_000 + 3_600_000 * np.arange(2400)
     path = tmp_path / "long.parquet"
     pl.DataFrame(
@@ -156,7 +170,8 @@ def test_an_adopted_table(workspace: Workspace, tmp_path: Path) -> None:
         assert found.document()["audit"]["verdict"] == "NOT PROVEN"
     with Store(workspace.store).read() as snapshot:
         meta = snapshot.meta("fused")
-        assert (meta["audit"], list(meta["columns"]), first_origin(snapshot)) == ("unaudited", ["x"], "adopted")
+        assert (list(last_audits(snapshot).audits), list(meta["columns"])) == (["time"], ["x"])
+        assert first_origin(snapshot) == "adopted"
 
 
 def test_columns_alone_leave_targets_alone(tmp_path: Path) -> None:
