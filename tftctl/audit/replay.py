@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from tftctl.audit.origins import Key, Windows, sample, windows_of
 from tftctl.core.times import iso
 from tftctl.data.assemble import gather, known_instances
 from tftctl.data.loaders import ordered_loader
-from tftctl.data.panel import Panel
+from tftctl.data.panel import Panel, keep_groups
 from tftctl.data.spec import DataSpec
 from tftctl.plugins import Registry
 from tftctl.store import Snapshot
@@ -57,18 +57,28 @@ def is_steady(subject: Subject) -> bool:
 def poisonings(subject: Subject) -> Iterator[Divergence]:
     """Forecasts with other rows after the cut, and other decoder unknowns, than the stored ones."""
     known = known_instances(subject.snapshot, subject.spec.inputs, subject.registry)
+    stored, spec = subject.stored, subject.spec
     for cut in subject.cuts:
-        rows = sample(subject.stored, cut)
-        want = _values(subject, subject.stored, rows)
+        rows = sample(stored, cut)
+        keys = [stored.key(row) for row in rows]
+        want = _values(subject, stored, rows)
+        around = _around(stored.prepared.panel, rows, spec.encoder_length)
         for poison in POISONS:
-            panel = _poisoned(subject.stored.prepared.panel, cut, poison)
-            other = windows_of(gather(panel, subject.spec, known))
-            unusable = rows[~other.usable[rows]]
-            yield from _lost(subject, [subject.stored.key(row) for row in unusable], f"other rows after {iso(cut)}")
-            got = _values(subject, other, rows, decoder=poison)
-            differs = _differences(subject.spec, want, got)
-            keys = [subject.stored.key(row) for row in rows]
-            yield from _diverging(subject.spec, keys, differs, f"other rows after {iso(cut)}")
+            other = windows_of(gather(_poisoned(around, cut, poison), spec, known))
+            yield from _lost(subject, [key for key in keys if not other.has(key)], f"other rows after {iso(cut)}")
+            got = _values(subject, other, other.rows(keys), decoder=poison)
+            yield from _diverging(spec, keys, _differences(spec, want, got), f"other rows after {iso(cut)}")
+
+
+def _around(panel: Panel, origins: npt.NDArray[np.int64], encoder_length: int) -> Panel:
+    """The windows of some origins, and as many rows after the last of each group: a panel can be larger than memory."""
+    numbers = panel.group[origins]
+    kept = []
+    for number in np.unique(numbers):
+        group, mine = panel.groups[int(number)], origins[numbers == number]
+        start, stop = int(mine.min()) - encoder_length + 1, int(mine.max()) + encoder_length + 1
+        kept.append(replace(group, start=start, stop=min(stop, group.stop)))
+    return keep_groups(panel, kept)
 
 
 def _poisoned(panel: Panel, cut: int, poison: float) -> Panel:

@@ -175,8 +175,8 @@ def add_features(panel: Panel, snapshot: Snapshot, columns: Sequence[str], store
 
 
 def keep_groups(panel: Panel, kept: Sequence[Group]) -> Panel:
-    """The panel of some of its groups."""
-    if len(kept) == len(panel.groups):
+    """The panel of some of its groups, or of a part of their rows."""
+    if tuple(kept) == panel.groups:
         return panel
     rows = np.concatenate([np.arange(group.start, group.stop) for group in kept])
     sizes = [group.stop - group.start for group in kept]
