@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ _WORST: tuple[Verdict, ...] = ("FAIL", "NOT PROVEN", "PASS")
 
 
 class Said(BaseModel):
-    """The verdict of one audit: of which snapshot, when, and of which data."""
+    """The verdict of one audit: of which snapshot, when, of which data, and made by which definitions."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -24,6 +25,7 @@ class Said(BaseModel):
     snapshot: int
     at: str
     data: str
+    definitions: str = ""
 
 
 class AuditRecord(BaseModel):
@@ -51,6 +53,13 @@ def data_mark(snapshot: Snapshot) -> str:
     return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:16]
 
 
+def definitions_mark(snapshot: Snapshot) -> str:
+    """Changes with the columns of the fused table and the labels, and with what makes them; not with rows."""
+    made = [[snapshot.meta(table).get("definitions"), snapshot.meta(table).get("columns")]
+            for table in ("fused", "targets") if snapshot.has(table)]  # fmt: skip
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def audited_as_it_is(snapshot: Snapshot, audit: str = "leakage") -> bool:
     """Whether that audit has seen exactly these rows."""
     said = last_audits(snapshot).audits.get(audit)
@@ -66,7 +75,8 @@ def record_audit(store: Store, audited: Snapshot, audit: str, verdict: Verdict) 
         base = txn.base
         if not base.has("fused") or data_mark(base) != data_mark(audited):
             return None
-        said = Said(verdict=verdict, snapshot=audited.number, at=iso(now_ms()), data=data_mark(base))
+        said = Said(verdict=verdict, snapshot=audited.number, at=iso(now_ms()), data=data_mark(base),
+                    definitions=definitions_mark(base))  # fmt: skip
         record = last_audits(base)
         kept = AuditRecord(audits={**record.audits, audit: said})
         txn.set_meta("fused", {**base.meta("fused"), "audit": kept.model_dump(mode="json")})

@@ -7,28 +7,31 @@ from typing import Any
 
 from tftctl.core.errors import DataError
 from tftctl.core.progress import Say
-from tftctl.features.verdict import data_mark, last_audits
+from tftctl.features.verdict import data_mark, definitions_mark, last_audits
 from tftctl.store import Snapshot
 
 
 def require_audited(snapshot: Snapshot, *, allow_unaudited: bool, say: Say) -> None:
-    """Warn where nothing shows that the features know only the past; raise DataError where an audit has failed."""
-    record = last_audits(snapshot)
-    failed = [f"audit {name} of snapshot {said.snapshot}" for name, said in record.audits.items()
-              if said.verdict == "FAIL"]  # fmt: skip
+    """Warn where nothing shows that the features know only the past; raise DataError where an audit has failed.
+
+    A failure holds for rows that have come since; columns that are made otherwise now are unaudited.
+    """
+    record, made = last_audits(snapshot), definitions_mark(snapshot)
+    there = {name: said for name, said in record.audits.items() if said.definitions == made}
+    failed = " and ".join(f"audit {n} of snapshot {s.snapshot}" for n, s in there.items() if s.verdict == "FAIL")
     if failed and not allow_unaudited:
         raise DataError(
-            f"the features of snapshot {snapshot.number} have failed {' and '.join(failed)}",
+            f"the features of snapshot {snapshot.number} have failed {failed}",
             "see: tftctl audit leakage; mend and build them again, or name --allow-unaudited, which the run then says",
         )
-    said = record.audits.get("leakage")
+    said = there.get("leakage")
     if failed:
-        say(f"trained on features that have failed {' and '.join(failed)}: --allow-unaudited")
+        say(f"trained on features that have failed {failed}: --allow-unaudited")
     elif said is None:
         say(f"snapshot {snapshot.number} is unaudited: nothing shows that its features know only the past; "
             "tftctl audit leakage")  # fmt: skip
     elif said.data != data_mark(snapshot):
-        say(f"rows or columns are others than those audited in snapshot {said.snapshot}: tftctl audit leakage")
+        say(f"rows are others than those audited in snapshot {said.snapshot}: tftctl audit leakage")
     elif said.verdict == "NOT PROVEN":
         say(f"audit leakage of snapshot {said.snapshot} could not prove all of it: NOT PROVEN")
 

@@ -102,6 +102,12 @@ def test_a_leak_fails_and_no_training_uses_it_unasked(mine: Workspace) -> None:
         assert len(said) == 1 and "failed audit leakage" in said[0]
         facts = audit_facts(snapshot, allow_unaudited=True)
     assert (facts["verdict"], facts["current"], facts["allow_unaudited"]) == ("FAIL", True, True)
+    config.write_text(config.read_text().replace("tomorrow, ", ""))
+    assert run(mine, "features", "build")[0] == 0
+    with Store(mine.store).read() as snapshot:
+        said = []
+        require_audited(snapshot, allow_unaudited=False, say=said.append)
+    assert len(said) == 1 and "is unaudited" in said[0]
     assert audit_words(facts) == "leakage FAIL; --allow-unaudited"
 
 
@@ -123,7 +129,7 @@ def test_training_warns_where_nothing_or_something_else_was_audited(mine: Worksp
         rows = txn.base.scan("fused", "4h").collect()
         txn.replace("fused", "4h", rows.head(rows.height - 1))
         txn.commit()
-    assert "others than those audited in snapshot" in said()
+    assert "rows are others than those audited in snapshot" in said()
     with store.read() as snapshot:
         record_audit(store, snapshot, "leakage", "NOT PROVEN")
     assert "NOT PROVEN" in said()
