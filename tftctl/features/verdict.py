@@ -66,6 +66,17 @@ def audited_as_it_is(snapshot: Snapshot, audit: str = "leakage") -> bool:
     return said is not None and said.data == data_mark(snapshot)
 
 
+def said_of(tables: Snapshot, number: int, verdict: Verdict) -> Said:
+    """A verdict, given now, of tables that are or will be snapshot `number`."""
+    return Said(verdict=verdict, snapshot=number, at=iso(now_ms()), data=data_mark(tables),
+                definitions=definitions_mark(tables))  # fmt: skip
+
+
+def with_verdict(tables: Snapshot, audit: str, said: Said) -> dict[str, Any]:
+    """What the tables' record becomes with another verdict, JSON-able; those of other audits stay."""
+    return AuditRecord(audits={**last_audits(tables).audits, audit: said}).model_dump(mode="json")
+
+
 def record_audit(store: Store, audited: Snapshot, audit: str, verdict: Verdict) -> int | None:
     """Keep a verdict with the current snapshot, as a new one whose rows are the same; None where others are there now.
 
@@ -75,11 +86,8 @@ def record_audit(store: Store, audited: Snapshot, audit: str, verdict: Verdict) 
         base = txn.base
         if not base.has("fused") or data_mark(base) != data_mark(audited):
             return None
-        said = Said(verdict=verdict, snapshot=audited.number, at=iso(now_ms()), data=data_mark(base),
-                    definitions=definitions_mark(base))  # fmt: skip
-        record = last_audits(base)
-        kept = AuditRecord(audits={**record.audits, audit: said})
-        txn.set_meta("fused", {**base.meta("fused"), "audit": kept.model_dump(mode="json")})
+        record = with_verdict(base, audit, said_of(base, audited.number, verdict))
+        txn.set_meta("fused", {**base.meta("fused"), "audit": record})
         return txn.commit()
 
 

@@ -16,8 +16,7 @@ from tftctl.audit.time.audit import TimeOptions, audit_time
 from tftctl.audit.time.evidence import new_folder, write_json
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.progress import Report, silent
-from tftctl.core.times import iso
-from tftctl.features.verdict import AuditRecord, Said, data_mark, last_audits
+from tftctl.features.verdict import said_of, with_verdict
 from tftctl.store import Store, Transaction
 
 TABLES = ("fused", "targets")
@@ -100,9 +99,8 @@ def _write(txn: Transaction, pruning: Pruning, reports: Path, now: int, report: 
     audit = audit_time(txn.pending(), TABLES, reports, now, TimeOptions(), report).audit
     verdict = {"time_audit": audit.verdict}
     number = 1 + max([txn.base.number, *txn.storage.manifests()])
-    said = Said(verdict=audit.verdict, snapshot=number, at=iso(now), data=data_mark(txn.pending()))
+    said = said_of(txn.pending(), number, audit.verdict)
     # verdicts of other audits go along: they say of which rows they are
-    audits = {**last_audits(txn.base).audits, "time": said}
     meta = describe_fused(txn.base, pruning.gone, kept | verdict)
-    txn.set_meta("fused", meta | {"audit": AuditRecord(audits=audits).model_dump(mode="json")})
+    txn.set_meta("fused", meta | {"audit": with_verdict(txn.base, "time", said)})
     return audit
