@@ -54,7 +54,8 @@ class Evidence:
     """All of one group.
 
     `cuts` are instants (ms), `poked` how many single rows were tried, `valued` the columns that have any value,
-    `valid` those that had one in a comparison, `reacting` the targets whose label a bar of its horizon has changed.
+    `valid` those that had one in a comparison, `tried` the targets of whose labels some was asked for its horizon, and `reacting` those where a bar of it
+    changed one.
     """
 
     suspicions: list[Suspicion] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Evidence:
     poked: int = 0
     valued: set[str] = field(default_factory=set)
     valid: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
     reacting: set[str] = field(default_factory=set)
 
     def suspect(

@@ -102,11 +102,11 @@ def never_compared(evidence: Sequence[Evidence], names: Iterable[str]) -> Iterat
 def blind_targets(evidence: Sequence[Evidence], names: Iterable[str]) -> Iterator[Finding]:
     """Targets that no bar of their horizon changes, in no row that was tried (A2)."""
     reacting = set().union(*(one.reacting for one in evidence))
-    valid = set().union(*(one.valid for one in evidence))
+    tried = set().union(*(one.tried for one in evidence))
     for name in names:
         if name not in reacting:
-            verdict: Verdict = "FAIL" if name in valid else "NOT PROVEN"
-            what = "no bar of its horizon changes a label" if name in valid else "no row with a whole horizon to try"
+            verdict: Verdict = "FAIL" if name in tried else "NOT PROVEN"
+            what = "no bar of its horizon changes a label" if name in tried else "no row with a whole horizon to try"
             yield Finding("labels", BLIND, what, name, verdict=verdict)
 
 

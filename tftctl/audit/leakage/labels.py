@@ -154,6 +154,8 @@ def _pivots(group: Group, target: TargetInstance, count: int, evidence: Evidence
             if np.isfinite(own).all() and differing(own, other, ROUNDING)[0] and abs(own[0] - other[0]) > ROUNDING:
                 detail = f"bars at or before the row, outside {_text(yardstick)}, {how}"
                 evidence.suspect(target.column, group.name, [stamps[row]], detail, "labels", OUTSIDE)
+        if np.isfinite(own).all():
+            evidence.tried.add(target.column)
         ahead = np.arange(window.height) > at
         if any(differing(own, value(_scaled(window, ahead, factor)), ROUNDING)[0] for factor in (3.0, 0.3)):
             evidence.reacting.add(target.column)
