@@ -80,13 +80,21 @@ def with_verdict(tables: Snapshot, audit: str, said: Said) -> dict[str, Any]:
 def record_audit(store: Store, audited: Snapshot, audit: str, verdict: Verdict) -> int | None:
     """Keep a verdict with the current snapshot, as a new one whose rows are the same; None where others are there now.
 
-    A verdict of other rows than the current ones is not kept: a build has come between.
+    A verdict of other rows than the current ones is not kept: a build has come between. One that is kept already makes
+    no snapshot.
     """
     with store.write(f"audit {audit}") as txn:
         base = txn.base
         if not base.has("fused") or data_mark(base) != data_mark(audited):
             return None
-        record = with_verdict(base, audit, said_of(base, audited.number, verdict))
+        known, said = last_audits(base).audits.get(audit), said_of(base, audited.number, verdict)
+        if known is not None and (known.verdict, known.data, known.definitions) == (
+            verdict,
+            said.data,
+            said.definitions,
+        ):
+            return base.number
+        record = with_verdict(base, audit, said)
         txn.set_meta("fused", {**base.meta("fused"), "audit": record})
         return txn.commit()
 

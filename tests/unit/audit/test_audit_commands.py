@@ -79,6 +79,8 @@ def test_a_sound_store_passes_and_keeps_the_verdict(mine: Workspace, tmp_path: P
     build_job(mine, [])
     with store.read() as snapshot:
         assert snapshot.number == number and audited_as_it_is(snapshot)
+        assert record_audit(store, snapshot, "leakage", "PASS") == number
+        assert record_audit(store, snapshot, "leakage", "NOT PROVEN") == number + 1
 
 
 def test_a_leak_fails_and_no_training_uses_it_unasked(mine: Workspace) -> None:

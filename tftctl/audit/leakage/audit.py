@@ -91,12 +91,12 @@ def audit_leakage(
         classes = {columns[number]: found for number, found in run(class_of, tasks)}
     judge.inherited(classes, evidence, sources)
     findings = [
-        *judge.leaks(evidence, classes),
+        *(leaks := list(judge.leaks(evidence, classes))),
         *judge.displaced(displaced_bars(snapshot, layout)),
         *_macro(snapshot, layout),
         *judge.blind_targets(evidence, [target.column for target in layout.recipe.targets]),
         *_stored(snapshot, layout, evidence),
-        *judge.unproven(evidence),
+        *judge.unproven(evidence, {leak.column for leak in leaks}),
         *judge.never_compared(evidence, list(snapshot.meta("fused").get("columns", {}))),
     ]
     return Audit("leakage", tuple(findings), CHECKED, _facts(snapshot, layout, evidence, findings), CHECKS)

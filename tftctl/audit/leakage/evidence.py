@@ -54,8 +54,8 @@ class Evidence:
     """All of one group.
 
     `cuts` are instants (ms), `poked` how many single rows were tried, `valued` the columns that have any value,
-    `valid` those that had one in a comparison, `tried` the targets of whose labels some was asked for its horizon, and `reacting` those where a bar of it
-    changed one.
+    `valid` those that had one in a comparison, `tried` the targets of whose labels some was asked for its horizon,
+    `reacting` those where a bar of it changed one.
     """
 
     suspicions: list[Suspicion] = field(default_factory=list)

@@ -56,7 +56,7 @@ def try_cuts(
     for share in WHOLE if number < WHOLE_GROUPS else ():
         trial.compare(0, group.bars.height, int(share * group.bars.height), fresh, only_cut=True)
     past = _reach(group) + SPARE_BARS
-    for place, cut in enumerate(cut_places(group.bars, effort.cuts)):
+    for place, cut in enumerate(cut_places(group.bars, effort.cuts, number)):
         low, high = max(0, cut - past), min(group.bars.height, cut + 1 + FUTURE_BARS)
         trial.compare(low, high, cut, None, seed=place)
 
@@ -106,15 +106,18 @@ class _Cuts:
             return self.group.run(prepared, self.names)
 
 
-def cut_places(bars: pl.DataFrame, count: int) -> list[int]:
-    """Last bars before cuts, spread over the group: at the ends of days, one bar before, one after, in between."""
+def cut_places(bars: pl.DataFrame, count: int, number: int) -> list[int]:
+    """Last bars before cuts, spread over the group: at the ends of days, one bar before, one after, in between.
+
+    `number` of the group: each has others.
+    """
     at = bars["available_at"].to_numpy()
     least = min(at.size - 1, 32)
     places = []
-    for number, share in enumerate((np.arange(count) + 0.5) / count):
+    for place, share in enumerate((np.arange(count) + (0.5 + 0.618 * number) % 1) / count):
         instant = int(at[int(share * (at.size - 1))])
         midnight = int(np.searchsorted(at, instant // DAY_MS * DAY_MS, side="right")) - 1
-        places.append(midnight + (0, 1, -1, 2)[number % 4])
+        places.append(midnight + (0, 1, -1, 2)[(place + number) % 4])
     return sorted({int(np.clip(place, least, at.size - 1)) for place in places})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from tftctl.audit.findings import Finding, Verdict
 from tftctl.audit.leakage.classes import LABEL_SIDE, LATE
@@ -58,10 +58,10 @@ def inherited(
         classes[column] = classes[source][0], f"made from {source}"
 
 
-def unproven(evidence: Sequence[Evidence]) -> Iterator[Finding]:
-    """A NOT PROVEN per column and reason."""
+def unproven(evidence: Sequence[Evidence], leaking: Collection[str | None]) -> Iterator[Finding]:
+    """A NOT PROVEN per column and reason, but for those that are known to leak."""
     found: dict[tuple[str, str], list[Unproven]] = {}
-    for entry in (entry for one in evidence for entry in one.unproven):
+    for entry in (entry for one in evidence for entry in one.unproven if entry.column not in leaking):
         found.setdefault((entry.column, entry.why), []).append(entry)
     for (column, why), some in found.items():
         more = f" (and in {len(some) - 1} groups more)" if len(some) > 1 else ""

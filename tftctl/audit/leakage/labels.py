@@ -43,7 +43,7 @@ def audit_labels(
     _label_ends(group, base, targets, evidence)
     if number < WHOLE_GROUPS:
         _whole_cut(group, base, targets, evidence)
-    _other_futures(group, targets, effort.label_cuts, evidence)
+    _other_futures(group, targets, effort.label_cuts, number, evidence)
     for target in targets:
         _pivots(group, target, effort.pivots, evidence)
     columns = columns_of(base, [target.column for target in targets])
@@ -97,11 +97,11 @@ def _whole_cut(group: Group, base: pl.DataFrame, targets: list[TargetInstance], 
     _hold(group, base, after, targets, instant, "cut off", evidence)
 
 
-def _other_futures(group: Group, targets: list[TargetInstance], cuts: int, evidence: Evidence) -> None:
+def _other_futures(group: Group, targets: list[TargetInstance], cuts: int, number: int, evidence: Evidence) -> None:
     """Labels that have ended at a cut stand, whatever comes after it."""
     back = max(_reach(group, target)[0].lookback + target.horizon[group.period] for target in targets)
     bars = group.bars
-    for place, cut in enumerate(cut_places(bars, cuts)):
+    for place, cut in enumerate(cut_places(bars, cuts, number)):
         low, high = max(0, cut - 2 * back - 200), min(bars.height, cut + 1 + FUTURE_BARS)
         window = bars.slice(low, high - low)
         instant = int(bars["available_at"][cut])

@@ -23,6 +23,7 @@ from tftctl.features.reading import PreparedBars, by_symbol
 from tftctl.store import Snapshot
 
 
+@np.errstate(all="ignore")
 def audit_group(bars: PreparedBars, period: str, symbol: str, effort: Effort, number: int) -> Evidence:
     """Everything about one symbol at one period; `number` counts groups, the largest first."""
     evidence = Evidence()
@@ -44,6 +45,7 @@ def audit_group(bars: PreparedBars, period: str, symbol: str, effort: Effort, nu
     return evidence
 
 
+@np.errstate(all="ignore")
 def audit_cross(bars: PreparedBars, period: str, effort: Effort) -> Evidence:
     """The cross-sections of one period."""
     evidence = Evidence()
@@ -51,6 +53,7 @@ def audit_cross(bars: PreparedBars, period: str, effort: Effort) -> Evidence:
     return evidence
 
 
+@np.errstate(all="ignore")
 def class_of(bars: PreparedBars, suspicion: Suspicion) -> tuple[str, str]:
     """The class of a proven look-ahead of a group's column, and what shows it."""
     group = load_group(bars, suspicion.period, suspicion.symbol)
