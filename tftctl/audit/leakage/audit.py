@@ -90,13 +90,15 @@ def audit_leakage(
         columns, tasks = list(asked), [(suspicion,) for suspicion in asked.values()]
         classes = {columns[number]: found for number, found in run(class_of, tasks)}
     judge.inherited(classes, evidence, sources)
+    leaks = list(judge.leaks(evidence, classes))
+    known = {leak.column for leak in leaks}
     findings = [
-        *(leaks := list(judge.leaks(evidence, classes))),
+        *leaks,
         *judge.displaced(displaced_bars(snapshot, layout)),
         *_macro(snapshot, layout),
-        *judge.blind_targets(evidence, [target.column for target in layout.recipe.targets]),
+        *judge.blind_targets(evidence, [t.column for t in layout.recipe.targets if t.column not in known]),
         *_stored(snapshot, layout, evidence),
-        *judge.unproven(evidence, {leak.column for leak in leaks}),
+        *judge.unproven(evidence, known),
         *judge.never_compared(evidence, list(snapshot.meta("fused").get("columns", {}))),
     ]
     return Audit("leakage", tuple(findings), CHECKED, _facts(snapshot, layout, evidence, findings), CHECKS)
