@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from math import ceil
 
 # windows around a cut, over all groups together, and of one group
-CUTS, LEAST_CUTS, MOST_CUTS = 54, 2, 24
-LABEL_CUTS, MOST_LABEL_CUTS = 36, 6
+CUTS, LEAST_CUTS, MOST_CUTS = 36, 2, 24
+LABEL_CUTS, MOST_LABEL_CUTS = 18, 6
 # groups, the largest ones, in which all bars before a cut are compared
 WHOLE_GROUPS = 12
 # rows per target whose past is changed
-PIVOTS, MOST_PIVOTS = 60, 8
+PIVOTS, MOST_PIVOTS = 36, 8
 # single rows of a column before which nothing and after which one bar changes
 POKED_ROWS = 3000
 # values that the runs for one column may compute, over all groups, where the rows to try are many for the bars

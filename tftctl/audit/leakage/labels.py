@@ -156,8 +156,7 @@ def _pivots(group: Group, target: TargetInstance, count: int, evidence: Evidence
                 evidence.suspect(target.column, group.name, [stamps[row]], detail, "labels", OUTSIDE)
         if np.isfinite(own).all():
             evidence.tried.add(target.column)
-        ahead = np.arange(window.height) > at
-        if any(differing(own, value(_scaled(window, ahead, factor)), ROUNDING)[0] for factor in (3.0, 0.3)):
+        if any(differing(own, value(other), ROUNDING)[0] for other in _other_horizons(window, at)):
             evidence.reacting.add(target.column)
 
 
@@ -180,9 +179,15 @@ def _other_pasts(window: pl.DataFrame, at: int, yardstick: Yardstick) -> Iterato
         )
 
 
-def _scaled(window: pl.DataFrame, rows: np.ndarray, factor: float) -> pl.DataFrame:
-    moved = pl.col(moving_columns(window))
-    return window.with_columns(pl.when(pl.Series(rows)).then(moved * factor).otherwise(moved))
+def _other_horizons(window: pl.DataFrame, at: int) -> Iterator[pl.DataFrame]:
+    """Bars after row `at` that rise, fall, swing and stand still."""
+    rows = np.arange(window.height)
+    moved, ahead = pl.col(moving_columns(window)), pl.Series(rows > at)
+    for factors in (np.full(rows.size, 3.0), np.full(rows.size, 0.3), np.where(rows % 2, 2.0, 0.5)):
+        yield window.with_columns(pl.when(ahead).then(moved * pl.Series(factors)).otherwise(moved))
+    close = float(window["close"][at])
+    still = dict.fromkeys(("open", "high", "low", "close"), close) | {"volume": 0.0}
+    yield window.with_columns(pl.when(ahead).then(value).otherwise(name).alias(name) for name, value in still.items())
 
 
 def _rows_with_labels(group: Group, lookback: int, horizon: int, count: int) -> list[int]:
