@@ -111,12 +111,12 @@ def blind_targets(evidence: Sequence[Evidence], names: Iterable[str]) -> Iterato
 
 
 def displaced(found: Iterable[Displaced]) -> Iterator[Finding]:
-    """Slow bars of later hours FAIL; of earlier ones they are late, and told."""
+    """Slow bars with prices of later hours FAIL; of earlier ones they are late, and told."""
     for bars in found:
         later = bars.shift > 0
         text = (
-            f"{bars.share:.0%} of its {bars.slow} bars are the {bars.fast} bars {abs(bars.shift)} "
-            f"{'later' if later else 'earlier'} than their open says"
+            f"{bars.share:.0%} of its {bars.slow} bars have the {bars.price} of the {bars.fast} bar {abs(bars.shift)} "
+            f"{'later' if later else 'earlier'} than the {'last' if bars.price == 'close' else 'first'} inside them"
         )
         yield Finding("bars", LABEL_SIDE if later else "stamped at the close", text, None, bars.symbol, bars.slow,
                       iso(bars.row), "FAIL" if later else "PASS")  # fmt: skip
