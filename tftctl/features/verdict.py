@@ -17,7 +17,10 @@ _WORST: tuple[Verdict, ...] = ("FAIL", "NOT PROVEN", "PASS")
 
 
 class Said(BaseModel):
-    """The verdict of one audit: of which snapshot, when, of which data, and made by which definitions."""
+    """The verdict of one audit: of which snapshot, when, of which data, and made by which definitions.
+
+    `whole` are the definitions of the table that the audited one was pruned from; of no pruned one its own.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -26,6 +29,7 @@ class Said(BaseModel):
     at: str
     data: str
     definitions: str = ""
+    whole: str = ""
 
 
 class AuditRecord(BaseModel):
@@ -57,7 +61,29 @@ def definitions_mark(snapshot: Snapshot) -> str:
     """Changes with the columns of the fused table and the labels, and with what makes them; not with rows."""
     made = [[snapshot.meta(table).get("definitions"), snapshot.meta(table).get("columns")]
             for table in ("fused", "targets") if snapshot.has(table)]  # fmt: skip
-    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+    pruned = _pruned(snapshot).get("whole")
+    return hashlib.sha256(json.dumps([*made, *([pruned] if pruned else [])], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def whole_mark(snapshot: Snapshot) -> str:
+    """The definitions before any pruning, which takes them from the table's description."""
+    return str(_pruned(snapshot).get("whole") or definitions_mark(snapshot))
+
+
+def standing(snapshot: Snapshot) -> AuditRecord:
+    """The verdicts that hold for the columns as they are made; `data` tells whether also for these very rows.
+
+    A failure holds for all that is pruned from a table, and for the whole of it when a part has failed: nobody kept
+    which columns it was of. A pass holds for the audited columns only.
+    """
+    made, whole = definitions_mark(snapshot), whole_mark(snapshot)
+    return AuditRecord(
+        audits={
+            name: said
+            for name, said in last_audits(snapshot).audits.items()
+            if said.definitions == made or (said.verdict == "FAIL" and (said.whole or said.definitions) == whole)
+        }
+    )
 
 
 def audited_as_it_is(snapshot: Snapshot, audit: str = "leakage") -> bool:
@@ -69,7 +95,7 @@ def audited_as_it_is(snapshot: Snapshot, audit: str = "leakage") -> bool:
 def said_of(tables: Snapshot, number: int, verdict: Verdict) -> Said:
     """A verdict, given now, of tables that are or will be snapshot `number`."""
     return Said(verdict=verdict, snapshot=number, at=iso(now_ms()), data=data_mark(tables),
-                definitions=definitions_mark(tables))  # fmt: skip
+                definitions=definitions_mark(tables), whole=whole_mark(tables))  # fmt: skip
 
 
 def with_verdict(tables: Snapshot, audit: str, said: Said) -> dict[str, Any]:
@@ -97,6 +123,11 @@ def record_audit(store: Store, audited: Snapshot, audit: str, verdict: Verdict) 
         record = with_verdict(base, audit, said)
         txn.set_meta("fused", {**base.meta("fused"), "audit": record})
         return txn.commit()
+
+
+def _pruned(snapshot: Snapshot) -> Mapping[str, Any]:
+    found = snapshot.meta("fused").get("pruned") if snapshot.has("fused") else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def carried(meta: Mapping[str, Any]) -> Any:

@@ -7,22 +7,22 @@ from typing import Any
 
 from tftctl.core.errors import DataError
 from tftctl.core.progress import Say
-from tftctl.features.verdict import data_mark, definitions_mark, last_audits
+from tftctl.features.verdict import Said, data_mark, definitions_mark, standing
 from tftctl.store import Snapshot
 
 
 def require_audited(snapshot: Snapshot, *, allow_unaudited: bool, say: Say) -> None:
     """Warn where nothing shows that the features know only the past; raise DataError where an audit has failed.
 
-    A failure holds for rows that have come since; columns that are made otherwise now are unaudited.
+    A failure holds for rows that have come since and for what is pruned; columns that are made otherwise now are
+    unaudited.
     """
-    record, made = last_audits(snapshot), definitions_mark(snapshot)
-    there = {name: said for name, said in record.audits.items() if said.definitions == made}
-    failed = " and ".join(f"audit {n} of snapshot {s.snapshot}" for n, s in there.items() if s.verdict == "FAIL")
+    there = standing(snapshot).audits
+    failures = {name: said for name, said in there.items() if said.verdict == "FAIL"}
+    failed = " and ".join(f"audit {name} of snapshot {said.snapshot}" for name, said in failures.items())
     if failed and not allow_unaudited:
         raise DataError(
-            f"the features of snapshot {snapshot.number} have failed {failed}",
-            "see: tftctl audit leakage; mend and build them again, or name --allow-unaudited, which the run then says",
+            f"the features of snapshot {snapshot.number} have failed {failed}", _what_next(snapshot, failures)
         )
     said = there.get("leakage")
     if failed:
@@ -36,9 +36,18 @@ def require_audited(snapshot: Snapshot, *, allow_unaudited: bool, say: Say) -> N
         say(f"audit leakage of snapshot {said.snapshot} could not prove all of it: NOT PROVEN")
 
 
+def _what_next(snapshot: Snapshot, failures: Mapping[str, Said]) -> str:
+    """Whoever has pruned the columns that failed has to show it."""
+    made = definitions_mark(snapshot)
+    elsewhere = [name for name, said in failures.items() if said.definitions != made]
+    pruned = "pruning lifts no failure, only another audit does: " if elsewhere else "see: "
+    mend = "mend and build them again, or name --allow-unaudited, which the run then says"
+    return f"{pruned}tftctl audit leakage; {mend}"
+
+
 def audit_facts(snapshot: Snapshot, *, allow_unaudited: bool) -> dict[str, Any]:
-    """What a run's manifest says: the last verdict, whether it is of the very rows, and the audits it is made of."""
-    record = last_audits(snapshot)
+    """What a run's manifest says: the verdict that holds, whether it is of the very rows, and the audits behind it."""
+    record = standing(snapshot)
     if not record.audits:
         return {"verdict": None, "current": False, "audits": {}, "allow_unaudited": allow_unaudited}
     mark = data_mark(snapshot)

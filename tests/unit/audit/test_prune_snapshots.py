@@ -15,7 +15,7 @@ from training_world import prepare
 from tftctl.audit.prune.rules import ColumnRules, RowRules, Rules
 from tftctl.audit.prune.writing import first_origin
 from tftctl.audit.splits import audit_splits
-from tftctl.core.errors import ConfigError
+from tftctl.core.errors import ConfigError, DataError
 from tftctl.core.workspace import Workspace
 from tftctl.features.health import measure_health
 from tftctl.features.verdict import data_mark, last_audits, record_audit
@@ -25,6 +25,7 @@ from tftctl.start.jobs import build_job, describe_job, plan_job
 from tftctl.start.prune_jobs import prune_job
 from tftctl.store import Store
 from tftctl.store.verify import verify
+from tftctl.train.audited import audit_facts, require_audited
 
 RULES = Rules(
     columns=ColumnRules(drop=("signal_2", "log_return__1d"), duplicates="sign", max_correlation=0.98),
@@ -84,6 +85,95 @@ def test_the_time_audit_is_kept_with_the_table(tmp_path: Path) -> None:
         assert (audits["time"].snapshot, audits["time"].data) == (snapshot.number, data_mark(snapshot))
         assert found.audit is not None and audits["time"].verdict == found.audit.verdict
         assert (audits["leakage"].snapshot, audits["leakage"].data == data_mark(snapshot)) == (1, False)
+
+
+def stance(store: Store) -> tuple[str, dict[str, str]]:
+    """What a training is told, and the verdicts that its manifest would name."""
+    said: list[str] = []
+    with store.read() as snapshot:
+        try:
+            require_audited(snapshot, allow_unaudited=False, say=said.append)
+        except DataError as error:
+            said.append(f"refused: {error.message}; {error.hint}")
+        facts = audit_facts(snapshot, allow_unaudited=False)
+    return "".join(said), {name: audit["verdict"] for name, audit in facts["audits"].items()}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(columns=ColumnRules(constant=True)),
+        Rules(rows=RowRules(require=("late",))),
+        Rules(columns=ColumnRules(constant=True), rows=RowRules(require=("late",))),
+    ],
+    ids=["columns", "rows", "both"],
+)
+def test_no_pruning_lifts_a_failure(rules: Rules, tmp_path: Path) -> None:
+    """Nor a second one; an audit of what is left does, and then the run says that one."""
+    store = make_store(tmp_path)
+    with store.read() as base:
+        record_audit(store, base, "leakage", "FAIL")
+    for again in (rules, Rules(columns=ColumnRules(drop=("noise",)))):
+        assert pruned(store, again).number == store.current()
+        told, verdicts = stance(store)
+        assert told.startswith("refused: ") and "have failed audit leakage of snapshot 1;" in told
+        assert "pruning lifts no failure, only another audit does" in told and "tftctl audit leakage" in told
+        assert verdicts["leakage"] == "FAIL"
+        with store.read() as snapshot:
+            assert not audit_facts(snapshot, allow_unaudited=True)["current"]
+    with store.read() as left:
+        record_audit(store, left, "leakage", "PASS")
+    told, verdicts = stance(store)
+    assert (told, verdicts["leakage"]) == ("", "PASS")
+
+
+def test_no_pruning_passes_a_pass_on(tmp_path: Path) -> None:
+    """The audit saw another table."""
+    store = make_store(tmp_path)
+    with store.read() as base:
+        record_audit(store, base, "leakage", "PASS")
+    assert stance(store)[0] == ""
+    pruned(store, Rules(rows=RowRules(require=("late",))))
+    told, verdicts = stance(store)
+    assert "is unaudited" in told and set(verdicts) == {"time"}
+
+
+def test_a_mended_table_that_is_pruned_likewise_has_not_failed(tmp_path: Path) -> None:
+    """The same columns and the same pruning, of other definitions."""
+    store, rules = make_store(tmp_path), Rules(columns=ColumnRules(constant=True))
+    pruned(store, rules)
+    with store.read() as left:
+        record_audit(store, left, "leakage", "FAIL")
+    assert stance(store)[0].startswith("refused: ")
+    with store.write("built again") as txn, store.read(1) as whole:
+        failed = txn.base.meta("fused")["audit"]
+        for period in whole.periods("fused"):
+            txn.replace("fused", period, whole.collect(whole.scan("fused", period)))
+        marks = {p: dict.fromkeys(of, "mended") for p, of in whole.meta("fused")["definitions"].items()}
+        txn.set_meta("fused", whole.meta("fused") | {"definitions": marks, "audit": failed})
+        txn.commit()
+    for _ in range(2):
+        told, verdicts = stance(store)
+        assert "is unaudited" in told and "leakage" not in verdicts
+        pruned(store, rules)
+
+
+@pytest.mark.parametrize("audited", ["whole", "pruned"])
+def test_a_build_of_the_same_definitions_brings_a_failure_back(audited: str, market: Workspace, tmp_path: Path) -> None:
+    """Whether the whole table failed or what was pruned from it."""
+    workspace = Workspace(shutil.copytree(market.root, tmp_path / "market"))
+    store = Store(workspace.store)
+    if audited == "pruned":
+        prune_job(workspace, RULES)
+    with store.read() as snapshot:
+        record_audit(store, snapshot, "leakage", "FAIL")
+    if audited == "whole":
+        prune_job(workspace, RULES)
+    build_job(workspace)
+    with store.read() as snapshot:
+        assert snapshot.meta("fused")["origin"] == "built"
+    told, verdicts = stance(store)
+    assert told.startswith("refused: ") and verdicts["leakage"] == "FAIL"
 
 
 def test_the_report_is_what_is_printed(tmp_path: Path) -> None:

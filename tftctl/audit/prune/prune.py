@@ -100,7 +100,7 @@ def _write(txn: Transaction, pruning: Pruning, reports: Path, now: int, report: 
     verdict = {"time_audit": audit.verdict}
     number = 1 + max([txn.base.number, *txn.storage.manifests()])
     said = said_of(txn.pending(), number, audit.verdict)
-    # verdicts of other audits go along: they say of which rows they are
+    # verdicts of other audits go along: they say of which rows and columns they are
     meta = describe_fused(txn.base, pruning.gone, kept | verdict)
     txn.set_meta("fused", meta | {"audit": with_verdict(txn.base, "time", said)})
     return audit

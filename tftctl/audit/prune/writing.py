@@ -10,6 +10,7 @@ import polars as pl
 from tftctl.audit.prune.thin import Thinned
 from tftctl.core.progress import Report, silent
 from tftctl.features.marks import ABSENT
+from tftctl.features.verdict import whole_mark
 from tftctl.store import Snapshot, Transaction
 
 
@@ -43,7 +44,10 @@ def _frames(
 
 
 def describe_fused(snapshot: Snapshot, dropped: Sequence[str], record: dict[str, Any]) -> dict[str, Any]:
-    """The description of the pruned table: without definitions, so that the next build makes it anew."""
+    """The description of the pruned table: without definitions, so that the next build makes it anew.
+
+    A mark of them is left, by which audits of the whole table are known.
+    """
     meta = snapshot.meta("fused")
     gone = set(dropped)
     columns = {name: entry for name, entry in meta["columns"].items() if name not in gone}
@@ -56,7 +60,7 @@ def describe_fused(snapshot: Snapshot, dropped: Sequence[str], record: dict[str,
         "columns": columns,
         "without": without,
         "origin": "pruned",
-        "pruned": record | {"origin_before": meta.get("origin"), "earlier": earlier},
+        "pruned": record | {"origin_before": meta.get("origin"), "whole": whole_mark(snapshot), "earlier": earlier},
     }
 
 
