@@ -162,11 +162,12 @@ def _finish(found: Audited, junit: Path | None, strict: bool, as_json: bool) -> 
     if junit is not None:
         write_junit(junit, found.audit.name, found.cases, strict=strict)
     if as_json:
-        emit_json(found.audit.document() | {"report": str(found.report), "recorded": found.recorded})
+        kept = {"recorded": found.recorded, "not_recorded": found.not_recorded}
+        emit_json(found.audit.document() | {"report": str(found.report), **kept})
     else:
         _show_findings(found.audit)
-        kept = f"kept with snapshot {found.recorded}" if found.recorded else "kept nowhere: the tables have changed"
-        say(f"{found.audit.verdict} ({kept}); report: {found.report}")
+        place = f"with snapshot {found.recorded}" if found.recorded else f"nowhere: {found.not_recorded}"
+        say(f"{found.audit.verdict} (kept {place}); report: {found.report}")
     raise typer.Exit(found.audit.exit_code(strict=strict))
 
 

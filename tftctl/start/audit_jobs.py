@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tftctl.core.errors import ConfigError, DataError
+from tftctl.core.errors import DataError, StoreError, TftctlError, TftctlWarning
 from tftctl.core.progress import Report, silent
 from tftctl.core.times import now_ms
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
 
 if TYPE_CHECKING:
-    from tftctl.audit.findings import Audit, Case
+    from tftctl.audit.findings import Audit, Case, Verdict
     from tftctl.audit.time.audit import TimeAudit, TimeOptions
     from tftctl.audit.time.plan import Plan
     from tftctl.audit.time.repair import Repaired
+    from tftctl.store import Snapshot, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """An audit, its cases for JUnit, where its report is, and the snapshot that keeps its verdict (None: none does)."""
+    """An audit, its cases for JUnit, where its report is, and which snapshot keeps its verdict, or why none does."""
 
     audit: Audit
     cases: tuple[Case, ...]
     report: Path
     recorded: int | None
+    not_recorded: str | None = None
 
 
 def time_job(
@@ -40,11 +43,14 @@ def time_job(
     everything: bool = False,
     fix: bool = False,
 ) -> tuple[TimeAudit, Plan | None]:
-    """`tftctl audit time`: bars without names, all tables that are there with `everything`; a plan with `fix`."""
+    """`tftctl audit time`: bars without names, all tables that are there with `everything`; a plan with `fix`.
+
+    Features and labels that are audited together keep the verdict; warns where the store cannot.
+    """
+    from tftctl.audit.findings import worst
     from tftctl.audit.time.audit import audit_time
     from tftctl.audit.time.plan import propose
     from tftctl.audit.time.tables import TABLES
-    from tftctl.features.verdict import record_audit
     from tftctl.store import Store
 
     now, store = now_ms(), Store(workspace.store)
@@ -55,7 +61,11 @@ def time_job(
         asked = [*(there if everything else []), *names] or ["bars"]
         found = audit_time(snapshot, list(dict.fromkeys(asked)), workspace.reports, now, options, report)
         if {"fused", "targets"} <= set(asked) & set(there):
-            record_audit(store, snapshot, "time", found.audit.verdict)
+            groups = [judged for judged in found.groups if judged.group.series.table]
+            verdict = worst(finding.verdict for judged in groups for finding in judged.findings)
+            _, why = _keep(store, snapshot, "time", verdict)
+            if why is not None:
+                warnings.warn(f"the verdict is kept nowhere: {why}", TftctlWarning, stacklevel=2)
     return found, propose(found, options.file, now) if fix else None
 
 
@@ -70,42 +80,61 @@ def apply_job(plan: Path) -> list[Repaired]:
 def leakage_job(workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent) -> Audited:
     """`tftctl audit leakage`: of the current snapshot; with `run` also of that run's forecasts (A3)."""
     from tftctl.audit.findings import joined
-    from tftctl.audit.time.evidence import new_folder, write_json
 
     _require_run(workspace, run)
-    leakage, recorded = _leakage(workspace, jobs, report)
-    audits = [leakage, *([_forecasts(workspace, run, report)] if run else [])]
-    audit = joined("leakage and forecasts", audits) if run else leakage
-    path = write_json(new_folder(workspace.reports, "leakage", now_ms()) / "report.json", audit.document())
-    return Audited(audit, tuple(case for one in audits for case in one.cases()), path, recorded)
+    leakage = _leakage(workspace, "leakage", jobs, report)
+    if run is None:
+        return leakage
+    forecasts = _forecasts(workspace, run, report)
+    audit = joined("leakage and forecasts", [leakage.audit, forecasts])
+    return _completed(leakage, audit, (*leakage.cases, *forecasts.cases()))
 
 
 def all_job(workspace: Workspace, run: str | None, jobs: int | None, report: Report = silent) -> Audited:
     """`tftctl audit all`: time of every table, leakage, splits (of the run, or of what would be trained)."""
     from tftctl.audit.findings import joined
     from tftctl.audit.time.audit import TimeOptions
-    from tftctl.audit.time.evidence import new_folder, write_json
 
     _require_run(workspace, run)
     time, _ = time_job(workspace, [], TimeOptions(), report, everything=True)
-    leakage, recorded = _leakage(workspace, jobs, report)
-    audits = [leakage, _splits(workspace, run), *([_forecasts(workspace, run, report)] if run else [])]
-    audit = joined("all", [time.audit, *audits])
-    cases = (*time.cases(), *(case for one in audits for case in one.cases()))
-    path = write_json(new_folder(workspace.reports, "all", now_ms()) / "report.json", audit.document())
-    return Audited(audit, cases, path, recorded)
+    leakage = _leakage(workspace, "all", jobs, report)
+    more = [_splits(workspace, run), *([_forecasts(workspace, run, report)] if run else [])]
+    audit = joined("all", [time.audit, leakage.audit, *more])
+    return _completed(leakage, audit, (*time.cases(), *leakage.cases, *(case for one in more for case in one.cases())))
 
 
-def _leakage(workspace: Workspace, jobs: int | None, report: Report) -> tuple[Audit, int | None]:
+def _leakage(workspace: Workspace, folder: str, jobs: int | None, report: Report) -> Audited:
+    """Its report is there before the store is asked to keep the verdict, and before any other audit begins."""
     from tftctl.audit.leakage.audit import Spread, audit_leakage
-    from tftctl.features.verdict import record_audit
+    from tftctl.audit.time.evidence import new_folder, write_json
     from tftctl.store import Store
 
     store = Store(workspace.store)
     with store.read() as snapshot:
         spread = Spread(jobs, partial(load_registry, workspace))
         audit = audit_leakage(store, snapshot, load_registry(workspace), report, spread)
-        return audit, record_audit(store, snapshot, "leakage", audit.verdict)
+        path = write_json(new_folder(workspace.reports, folder, now_ms()) / "report.json", audit.document())
+        number, why = _keep(store, snapshot, "leakage", audit.verdict)
+    return Audited(audit, tuple(audit.cases()), path, number, why)
+
+
+def _completed(leakage: Audited, audit: Audit, cases: tuple[Case, ...]) -> Audited:
+    """More than leakage, in the report of the leakage."""
+    from tftctl.audit.time.evidence import write_json
+
+    write_json(leakage.report, audit.document())
+    return replace(leakage, audit=audit, cases=cases)
+
+
+def _keep(store: Store, snapshot: Snapshot, audit: str, verdict: Verdict) -> tuple[int | None, str | None]:
+    """The snapshot that keeps a verdict, or why none does: what was found is told even where it cannot be written."""
+    from tftctl.features.verdict import record_audit
+
+    try:
+        number = record_audit(store, snapshot, audit, verdict)
+    except StoreError as error:
+        return None, error.message
+    return number, "the tables have changed" if number is None else None
 
 
 def _splits(workspace: Workspace, run: str | None) -> Audit:
@@ -115,7 +144,7 @@ def _splits(workspace: Workspace, run: str | None) -> Audit:
 
     try:
         return audit_splits_job(workspace, run, [], _quiet)
-    except (DataError, ConfigError) as error:
+    except TftctlError as error:
         found = Finding("splits", "not proven", f"there is nothing to train: {error.message}", verdict="NOT PROVEN")
         return Audit("splits", (found,))
 
@@ -129,12 +158,18 @@ def _require_run(workspace: Workspace, run: str | None) -> None:
 
 
 def _forecasts(workspace: Workspace, run: str, report: Report) -> Audit:
-    from tftctl.audit.forecasts import audit_forecasts
+    """Where the run cannot be loaded, nothing is shown, and what the other audits found stays."""
+    from tftctl.audit.findings import Audit, Finding
+    from tftctl.audit.forecasts import CHECKED, NAME, audit_forecasts
     from tftctl.store import Store
     from tftctl.train.ancestor import load_ancestor
 
-    loaded, _ = load_ancestor(workspace, run)
-    return audit_forecasts(Store(workspace.store), loaded, load_registry(workspace), report)
+    try:
+        loaded, _ = load_ancestor(workspace, run)
+        return audit_forecasts(Store(workspace.store), loaded, load_registry(workspace), report)
+    except TftctlError as error:
+        found = Finding(NAME, "cannot be forecast", error.message, verdict="NOT PROVEN")
+        return Audit(NAME, (found,), CHECKED)
 
 
 def _quiet(line: str) -> None:

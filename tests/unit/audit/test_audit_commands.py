@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
+import polars as pl
 import pytest
 
+from tftctl.audit.prune.rules import ColumnRules, Rules
 from tftctl.cli.app import main
 from tftctl.core.errors import DataError
 from tftctl.core.workspace import Workspace
 from tftctl.features.verdict import audited_as_it_is, last_audits, record_audit
 from tftctl.start.jobs import build_job
+from tftctl.start.prune_jobs import prune_job
 from tftctl.store import Store
+from tftctl.store.lock import writer_lock
 from tftctl.train.audited import audit_facts, audit_words, require_audited
 
 KEYS = {"check", "column", "symbol", "period", "row", "class", "detail", "verdict"}
@@ -83,8 +87,11 @@ def test_a_sound_store_passes_and_keeps_the_verdict(mine: Workspace, tmp_path: P
         assert record_audit(store, snapshot, "leakage", "NOT PROVEN") == number + 1
 
 
-def test_a_leak_fails_and_no_training_uses_it_unasked(mine: Workspace) -> None:
-    """Exit code 5 and the finding; `train` refuses before torch loads, and says so; allowed, the run is stamped."""
+def test_a_leak_fails_and_no_training_uses_it_unasked(mine: Workspace, tmp_path: Path) -> None:
+    """Exit code 5 and the finding; `train` refuses before torch loads, and says so; allowed, the run is stamped.
+
+    Without the column it is refused as well, until there is another audit; mended, it is unaudited for both.
+    """
     (mine.root / "leaky.py").write_text(LEAKY)
     (mine.root / "tftctl.toml").write_text('plugins = ["leaky.py"]\n')
     config = mine.root / "configs" / "features.yaml"
@@ -104,13 +111,23 @@ def test_a_leak_fails_and_no_training_uses_it_unasked(mine: Workspace) -> None:
         assert len(said) == 1 and "failed audit leakage" in said[0]
         facts = audit_facts(snapshot, allow_unaudited=True)
     assert (facts["verdict"], facts["current"], facts["allow_unaudited"]) == ("FAIL", True, True)
+    _prune_the_leak(Workspace(shutil.copytree(mine.root, tmp_path / "pruned")))
     config.write_text(config.read_text().replace("tomorrow, ", ""))
     assert run(mine, "features", "build")[0] == 0
     with Store(mine.store).read() as snapshot:
         said = []
         require_audited(snapshot, allow_unaudited=False, say=said.append)
+        mended = audit_facts(snapshot, allow_unaudited=False)
     assert len(said) == 1 and "is unaudited" in said[0]
+    assert (mended["verdict"], mended["current"], audit_words(mended)) == (None, False, "unaudited")
     assert audit_words(facts) == "leakage FAIL; --allow-unaudited"
+
+
+def _prune_the_leak(failed: Workspace) -> None:
+    prune_job(failed, Rules(columns=ColumnRules(drop=("tomorrow",))))
+    code, refused = run(failed, "train", "--fast-dev-run")
+    assert (code, "failed audit leakage" in refused["error"]["message"]) == (3, True)
+    assert "only another audit does: tftctl audit leakage" in refused["error"]["hint"]
 
 
 def test_training_warns_where_nothing_or_something_else_was_audited(mine: Workspace) -> None:
@@ -167,6 +184,63 @@ def test_all_audits_in_one_report(mine: Workspace, tmp_path: Path) -> None:
         assert {name: said.verdict for name, said in last_audits(snapshot).audits.items()} == {
             "time": "PASS", "leakage": "PASS",
         }  # fmt: skip
+
+
+def test_a_bad_file_says_nothing_of_the_tables(mine: Workspace, tmp_path: Path) -> None:
+    """Nor do files that cannot be read; tables that fail beside them do."""
+    dirty, torn = tmp_path / "SYN01_1h.csv", tmp_path / "torn.csv"
+    row = "2020-01-01T00:00:00Z,1,1,1,{},1"
+    dirty.write_text("\n".join(["timestamp,open,high,low,close,volume", row.format(1), row.format(2), ""]))
+    torn.write_bytes(b"\x00\xff")
+    command = ["audit", "time", "fused", "targets", str(dirty), str(torn)]
+    code, document = run(mine, *command)
+    failed = {(finding["symbol"], finding["check"]) for finding in document["findings"] if finding["verdict"] == "FAIL"}
+    assert code == 5 and ("SYN01", "duplicates") in failed and (None, "readable") in failed
+    assert _kept(mine) == {"time": "PASS"}
+    with Store(mine.store).write("complete before it opens") as txn:
+        rows = txn.base.scan("fused", "4h").collect()
+        early = pl.when(pl.col("bar_index") == 50).then(pl.col("timestamp") - 1).otherwise("available_at")
+        txn.replace("fused", "4h", rows.with_columns(early.alias("available_at")))
+        txn.commit()
+    assert run(mine, *command)[0] == 5
+    assert _kept(mine) == {"time": "FAIL"}
+
+
+def _kept(workspace: Workspace) -> dict[str, str]:
+    with Store(workspace.store).read() as snapshot:
+        return {name: said.verdict for name, said in last_audits(snapshot).audits.items()}
+
+
+def test_what_was_found_outlives_a_locked_store(
+    mine: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another writer holds the lock all the while: the reports are there, and why no snapshot keeps the verdicts."""
+    monkeypatch.setitem(Store.__init__.__kwdefaults__, "wait_seconds", 0.1)
+    with writer_lock(mine.store):
+        code, document = run(mine, "audit", "all")
+    assert (code, document["verdict"], document["recorded"]) == (0, "PASS", None)
+    assert "is being written by process" in document["not_recorded"]
+    assert f"warning: the verdict is kept nowhere: {document['not_recorded']}" in capsys.readouterr().err
+    written = json.loads(Path(document["report"]).read_text())
+    assert written["verdicts"] == {"time": "PASS", "leakage": "PASS", "splits": "PASS"}
+    assert _kept(mine) == {}
+
+
+def test_what_was_found_outlives_a_store_that_cannot_be_written(mine: Workspace) -> None:
+    """Told in the last line; a run whose forecasts cannot be made again proves nothing and loses nothing."""
+    (mine.store / "_lock").unlink()
+    (mine.store / "_lock").mkdir()
+    (mine.runs / "train-20260101_0000").mkdir(parents=True)
+    (mine.runs / "train-20260101_0000" / "manifest.json").write_text("{}")
+    arguments = ["-w", str(mine.root), "audit", "leakage", "--run", "train-20260101_0000"]
+    with redirect_stderr(StringIO()) as told, redirect_stdout(StringIO()) as found, pytest.raises(SystemExit) as ended:
+        main(arguments)
+    last = told.getvalue().splitlines()[-1]
+    assert ended.value.code == 0 and last.startswith("NOT PROVEN (kept nowhere: cannot write the store: ")
+    assert "the tables have changed" not in last and "cannot be forecast" in found.getvalue()
+    document = json.loads(Path(last.partition("report: ")[2]).read_text())
+    assert document["verdicts"] == {"leakage": "PASS", "forecasts": "NOT PROVEN"}
+    assert set(document["leakage"]["verdicts"].values()) == {"PASS"}
 
 
 def test_strict_makes_not_proven_fail(mine: Workspace) -> None:
