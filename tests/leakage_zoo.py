@@ -81,7 +81,19 @@ def strength(close: Array, bars: int) -> Array:
     return talib.RSI(close, 2 * bars + 1) / 100 if close.size > 2 * bars + 2 else np.full(close.size, np.nan)
 
 
-BASES: tuple[Callable[[Array, int], Array], ...] = (log_return, distance, strength)
+def trend(close: Array, bars: int) -> Array:
+    """Distance from an exponential mean, which remembers a thousand bars."""
+    return close / talib.EMA(close, 20 * bars) - 1 if close.size > 20 * bars else np.full(close.size, np.nan)
+
+
+BASES: tuple[Callable[[Array, int], Array], ...] = (log_return, distance, strength, trend)
+# bars until the first value, and until the start is forgotten, by base
+MEMORY: dict[Callable[[Array, int], Array], tuple[Callable[[int], int], Callable[[int], int]]] = {
+    log_return: (lambda bars: bars, lambda bars: bars),
+    distance: (lambda bars: 4 * bars, lambda bars: 4 * bars),
+    strength: (lambda bars: 2 * bars + 2, lambda bars: 22 * (2 * bars + 1)),
+    trend: (lambda bars: 20 * bars, lambda bars: 220 * bars),
+}
 
 
 def shifted(base: Array, close: Array, stamps: Array, bars: int) -> Array:
@@ -175,8 +187,8 @@ def _specimen(name: str, kind: str | None, mistake: Mistake | None, base: Callab
         inputs=lambda params: ("close", "timestamp"),
         outputs=(Output(name),),
         kernel=kernel,
-        first_valid=lambda params: 2 * bars + 2 if base is strength else 4 * bars if base is distance else bars,
-        settle=lambda params: 22 * (2 * bars + 1) if base is strength else 4 * bars,
+        first_valid=lambda params: MEMORY[base][0](bars),
+        settle=lambda params: MEMORY[base][1](bars),
     )
     return Specimen(record, kind, rate, size)
 

@@ -45,12 +45,13 @@ CHECKS = (
 )
 CHECKED = (
     "every feature and score, recomputed from bars that end at the cuts, and that are scaled up, scaled down, shuffled "
-    "and removed after them, is the same to the last bit",
-    "single bars, changed one at a time, change no row before them",
+    "and removed after them, is the same: to the last bit, or to the tolerance that it declares",
+    "indicators: single bars, changed one at a time, change none of the 32 rows before them",
+    "no column is a label or a straight line of one",
     "every label stands whatever comes after its end, reads the past by its yardstick alone, and reads its horizon",
     "every context and macro value is what DuckDB's ASOF join on available_at gives",
     "normalised values have centre and scale of the values before them",
-    "slower bars hold no later hours than their stamp says",
+    "slower bars are no later hours of faster ones than their stamp says, where both are there",
 )
 
 
@@ -151,9 +152,12 @@ def _stored(snapshot: Snapshot, layout: Layout, evidence: Sequence[Evidence]) ->
 
 def _is_current(snapshot: Snapshot, layout: Layout, period: str) -> bool:
     features, targets = (snapshot.meta(table) for table in ("features", "targets"))
-    labels = targets.get("definitions", {}).get(period)
+    fused, labels = snapshot.meta("fused"), targets.get("definitions", {}).get(period)
+    pruned = "pruned" in fused
     return (
-        features.get("bars", {}).get(period) == layout.bar_marks[period]
+        (pruned or fused.get("definitions", {}).get(period) == layout.marks["fused"][period])
+        and fused.get("macro", {}).get(period, {}) == layout.macro_versions
+        and features.get("bars", {}).get(period) == layout.bar_marks[period]
         and features.get("definitions", {}).get(period) == layout.marks["features"][period]
         and ("pruned" in targets or labels == layout.marks["targets"][period])
     )

@@ -13,11 +13,13 @@ Mask = npt.NDArray[np.bool_]
 
 
 def differing(before: Array, after: Array, tolerance: float = 0.0) -> Mask:
-    """Where two columns differ; NaN equals NaN, `tolerance` is relative to the larger value."""
+    """Where two columns differ; NaN equals NaN, `tolerance` is relative to the larger value and to the usual size."""
     with np.errstate(invalid="ignore"):
         same = before == after
         if tolerance:
-            same |= np.abs(before - after) <= tolerance * np.maximum(np.abs(before), np.abs(after))
+            known = np.abs(before[np.isfinite(before)])
+            usual = float(np.median(known)) if known.size else 0.0
+            same |= np.abs(before - after) <= tolerance * np.fmax(np.fmax(np.abs(before), np.abs(after)), usual)
     return ~(same | (np.isnan(before) & np.isnan(after)))
 
 

@@ -79,6 +79,9 @@ def _gather(bars: PreparedBars, period: str, names: Sequence[str]) -> tuple[Inde
     for symbol, prepared in bars.each(period, symbols):
         own = recipe.features(prepared, columns=names).filter(~pl.col("is_filled"))
         rows[symbol] = own.select("timestamp", "available_at", *names)
+    # instants at which any universe has a bar, as a build lays them out
+    members = {symbol for instance in recipe.cross for symbol in universe(recipe, instance, symbols)}
+    rows = {symbol: frame if symbol in members else frame.clear() for symbol, frame in rows.items()}
     axis = np.unique(np.concatenate([frame["available_at"].to_numpy() for frame in rows.values()]))
     values = {name: np.full((axis.size, len(symbols)), np.nan) for name in names}
     opens = np.full((axis.size, len(symbols)), -1, np.int64)

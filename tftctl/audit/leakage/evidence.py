@@ -82,7 +82,3 @@ class Evidence:
         if len(found) > MOST_ROWS:
             found = found[: MOST_ROWS // 2] + found[-MOST_ROWS // 2 :]
         self.suspicions.append(Suspicion(column, *group, tuple(found), how, check, kind))
-
-    def suspected(self) -> set[str]:
-        """Columns that differed anywhere."""
-        return {suspicion.column for suspicion in self.suspicions}

@@ -14,6 +14,7 @@ from tftctl.audit.leakage.variants import other_futures
 from tftctl.audit.leakage.world import Group
 from tftctl.core.errors import PluginError
 from tftctl.core.periods import DAY_MS
+from tftctl.core.times import iso
 
 WHOLE = (0.62, 0.97)  # of a group: where all bars before a cut are compared
 
@@ -21,6 +22,7 @@ WHOLE = (0.62, 0.97)  # of a group: where all bars before a cut are compared
 def fresh_features(group: Group, evidence: Evidence) -> tuple[pl.DataFrame, list[str]]:
     """Feature rows of all bars, and the columns that are the same in two identical runs."""
     names = group.columns()
+    _run_on_few(group, names)
     fresh = group.run(group.prepared, names)
     again = group.run(group.prepared, names)
     unstable = {name for name in names if not fresh[name].equals(again[name], null_equal=True)}
@@ -33,12 +35,24 @@ def fresh_features(group: Group, evidence: Evidence) -> tuple[pl.DataFrame, list
     return fresh, [name for name in names if name not in unstable]
 
 
+def _run_on_few(group: Group, names: list[str]) -> None:
+    """First of all: a plugin that fits itself once, to what it sees first, then is not what the store has."""
+    try:
+        group.run(group.prepare(group.bars.head(max(group.bars.height // 3, 1))), names)
+    except PluginError:
+        return  # the cuts find it, and name it
+
+
 def compare_stored(table: str, fresh: pl.DataFrame, stored: pl.DataFrame, names: Sequence[str], group: tuple[str, str],
                    evidence: Evidence) -> None:  # fmt: skip
     """Note stored columns that are not what the bars give now (STALE); rows by timestamp."""
     if not fresh["timestamp"].equals(stored["timestamp"]):
         evidence.stale.append(Stale(table, "timestamp", *group, len(apart := missing_rows(fresh, stored)), apart[0]))
         return
+    for name in ("available_at", "is_filled"):
+        other = fresh["timestamp"].filter(~fresh[name].eq_missing(stored[name]))
+        if other.len():
+            evidence.stale.append(Stale(table, name, *group, other.len(), int(other[0])))
     for name in names:
         if name not in stored.columns:
             evidence.stale.append(Stale(table, name, *group, stored.height, int(fresh["timestamp"][0])))
@@ -50,8 +64,11 @@ def compare_stored(table: str, fresh: pl.DataFrame, stored: pl.DataFrame, names:
 
 def try_cuts(
     group: Group, fresh: pl.DataFrame, names: list[str], effort: Effort, evidence: Evidence, number: int
-) -> None:
-    """Windows around several cuts with five other futures each; in some groups also all bars up to two cuts."""
+) -> list[str]:
+    """Windows around several cuts with five other futures each; in some groups also all bars up to two cuts.
+
+    Returns the columns that can be computed of all these bars.
+    """
     trial = _Cuts(group, list(names), evidence)
     for share in WHOLE if number < WHOLE_GROUPS else ():
         trial.compare(0, group.bars.height, int(share * group.bars.height), fresh, only_cut=True)
@@ -59,6 +76,7 @@ def try_cuts(
     for place, cut in enumerate(cut_places(group.bars, effort.cuts, number)):
         low, high = max(0, cut - past), min(group.bars.height, cut + 1 + FUTURE_BARS)
         trial.compare(low, high, cut, None, seed=place)
+    return trial.names
 
 
 class _Cuts:
@@ -77,7 +95,7 @@ class _Cuts:
         expected = _known_by(base, instant)
         self.evidence.cuts.append(instant)
         for how, changed in other_futures(bars, cut - low + 1, seed):
-            self._hold(expected, _known_by(self._run(changed), instant), f"{how} after {words(instant)}")
+            self._hold(expected, _known_by(self._run(changed), instant), f"{how} after {iso(instant)}")
             if only_cut:
                 return
 
@@ -101,7 +119,7 @@ class _Cuts:
                 raise
             for name, why in failing.items():
                 if name in self.names:
-                    self.evidence.unproven.append(Unproven(name, *self.group.name, f"fails on fewer bars: {why}"))
+                    self.evidence.unproven.append(Unproven(name, *self.group.name, f"fails on other bars: {why}"))
             self.names = [name for name in self.names if name not in failing]
             return self.group.run(prepared, self.names)
 
@@ -129,10 +147,3 @@ def _reach(group: Group) -> int:
 
 def _known_by(rows: pl.DataFrame, instant: int) -> pl.DataFrame:
     return rows.filter(~pl.col("is_filled") & (pl.col("available_at") <= instant))
-
-
-def words(instant: int) -> str:
-    """An instant as ISO 8601."""
-    from tftctl.core.times import iso
-
-    return iso(instant)

@@ -16,16 +16,17 @@ from tftctl.features.engine import compute_features, numbers
 from tftctl.features.labels import compute_labels
 
 Array = npt.NDArray[np.float64]
-MEMORIES = (8, 24, 64, 128, 256, 512)  # bars; what remembers longer is told from its even course
+# bars; what remembers longer, or never forgets, is told from its even course
+MEMORIES = (8, 24, 64, 128, 256, 512, 1024, 2048)
+NEVER_FORGETS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """What makes some columns of one group. `memory`: bars before a row that it still knows, or MEMORIES[-1];
+    """What makes some columns of one group. `memory`: bars before a row that it still knows, as far as that is tried;
     `ahead`: bars after a row that it may read.
     """
 
-    name: str
     columns: tuple[str, ...]
     memory: int
     ahead: int
@@ -41,7 +42,7 @@ def indicator_formulas(group: Group, names: Sequence[str]) -> list[Formula]:
         columns = tuple(column for column in instance.columns if column in names)
         if columns and not instance.record.known:
             record = instance.record
-            found.append(Formula(record.name, columns, _memory(instance), 0, record.tolerance, instance, 0))
+            found.append(Formula(columns, _memory(instance), 0, record.tolerance, instance, 0))
     return found
 
 
@@ -54,7 +55,7 @@ def target_formulas(group: Group) -> list[Formula]:
         if span is not None:
             back, ahead = span
             memory = _bucket(back + 1)
-            found.append(Formula(target.record.name, (target.column,), memory, ahead, 1e-9, target, bars_per_year))
+            found.append(Formula((target.column,), memory, ahead, 1e-9, target, bars_per_year))
     return found
 
 
@@ -67,13 +68,20 @@ def alike(formulas: Sequence[Formula]) -> dict[tuple[int, int], list[Formula]]:
 
 
 def values_of(formulas: Sequence[Formula], prepared: pl.DataFrame) -> Mapping[str, Array]:
-    """Columns of formulas of one kind over prepared bars, (rows,); NaN everywhere where one fails on these bars."""
+    """Columns of formulas of one kind over prepared bars, (rows,), without those of formulas that fail on these."""
     try:
         return _run(formulas, prepared)
     except PluginError:
         if len(formulas) == 1:
-            return dict.fromkeys(formulas[0].columns, np.full(prepared.height, np.nan))
+            return {}
         return {name: values for one in formulas for name, values in values_of([one], prepared).items()}
+
+
+def value_or_nan(formula: Formula, prepared: pl.DataFrame) -> Array:
+    """The one column of a formula, (rows,); NaN where it fails on these bars."""
+    (column,) = formula.columns
+    values = values_of([formula], prepared).get(column)
+    return np.full(prepared.height, np.nan) if values is None else values
 
 
 def _run(formulas: Sequence[Formula], prepared: pl.DataFrame) -> dict[str, Array]:
@@ -88,7 +96,7 @@ def _run(formulas: Sequence[Formula], prepared: pl.DataFrame) -> dict[str, Array
 
 def _memory(instance: IndicatorInstance) -> int:
     bars = max(max(feature.settle, feature.first_valid) for feature in instance.features)
-    return MEMORIES[-1] if instance.memory is None else _bucket(bars)
+    return NEVER_FORGETS if instance.memory is None else _bucket(bars)
 
 
 def _bucket(bars: int) -> int:

@@ -7,8 +7,9 @@ import polars as pl
 
 from tftctl.audit.leakage.classes import LATE
 from tftctl.audit.leakage.compare import columns_of
-from tftctl.audit.leakage.evidence import Evidence
+from tftctl.audit.leakage.evidence import Evidence, Unproven
 from tftctl.audit.leakage.world import Group
+from tftctl.core.errors import PluginError
 from tftctl.core.names import BAR_COLUMNS
 from tftctl.features.adjust import wanted_basis
 
@@ -25,7 +26,11 @@ def audit_levels(group: Group, fresh: pl.DataFrame, names: list[str], evidence: 
         return
     free = {f.column for instance in group.instances() for f in instance.features if f.scale == "free"}
     wanted = [name for name in names if name in free]
-    again = columns_of(group.run(_rescaled(group), wanted), wanted)
+    try:
+        again = columns_of(group.run(_rescaled(group), wanted), wanted)
+    except PluginError as error:
+        evidence.unproven += [Unproven(name, *group.name, f"fails on other prices: {error.message}") for name in wanted]
+        return
     stamps = fresh["timestamp"].to_numpy()
     for name, before in columns_of(fresh, wanted).items():
         usual = np.abs(before[np.isfinite(before)])
@@ -40,7 +45,9 @@ def audit_levels(group: Group, fresh: pl.DataFrame, names: list[str], evidence: 
 
 def _is_adjusted(group: Group) -> bool:
     wanted = wanted_basis(group.symbol, group.recipe.config.adjust)
-    return group.recipe.bases[group.symbol] != "raw" or (wanted != "raw" and group.factors is not None)
+    return group.recipe.bases[group.symbol] != "raw" or (
+        wanted != "raw" and group.factors is not None and not group.factors.is_empty()
+    )
 
 
 def _rescaled(group: Group) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import polars as pl
 
 from tftctl.audit.leakage.compare import differing
 from tftctl.audit.leakage.effort import Effort
-from tftctl.audit.leakage.evidence import Evidence
+from tftctl.audit.leakage.evidence import Evidence, Unproven
 from tftctl.audit.leakage.formulas import Array, Formula, alike, values_of
 from tftctl.audit.leakage.variants import moving_columns
 from tftctl.audit.leakage.world import Group
@@ -26,6 +26,7 @@ Index = npt.NDArray[np.int64]
 AHEAD = 32  # bars by which a look-ahead is tried
 COURSE = 33  # rows before those, whose course they must keep
 FACTORS = (1.7, 0.6)
+ROUNDING = 1e-9  # of a value, or of the column's usual size
 SUSPECTS, PROVEN = 24, 4  # of a column among the rows of a run; those that are enough
 MOST_CLEARED = 32  # suspects without a leak, after which a column is believed
 MOST_ROWS = 150_000  # of copies of a group's bars that run together
@@ -124,6 +125,10 @@ def _try(
         for column in formula.columns:
             if cleared.get(column, 0) >= MOST_CLEARED:
                 continue
+            if column not in after:
+                evidence.unproven.append(Unproven(column, *group, "fails on changed bars"))
+                cleared[column] = MOST_CLEARED
+                continue
             rows = []
             for row, number in _suspects(bars.base[column], after[column], places, bars.begin, formula.ahead):
                 if _proven(bars, formula, column, row, int(places[number]), float(factors[number])):
@@ -133,8 +138,12 @@ def _try(
                 if len(rows) >= PROVEN or cleared.get(column, 0) >= MOST_CLEARED:
                     break
             if rows:
-                cleared[column] = MOST_CLEARED  # enough is known
                 evidence.suspect(column, group, bars.frame["timestamp"].to_numpy()[rows], "of which one was changed")
+            elif cleared.get(column, 0) >= MOST_CLEARED:
+                why = "too many rows leave their course for another reason than later bars"
+                evidence.unproven.append(Unproven(column, *group, why))
+            if rows or cleared.get(column, 0) >= MOST_CLEARED:
+                cleared[column] = MOST_CLEARED  # enough is known
 
 
 def changed_at(frame: pl.DataFrame, places: Index, factor: float | Array) -> pl.DataFrame:
@@ -153,6 +162,8 @@ def _suspects(before: Array, after: Array, places: Index, begin: Index, ahead: i
     rows = places[:, None] - ahead - np.arange(AHEAD, 0, -1)
     course = places[:, None] - ahead - AHEAD - np.arange(COURSE, 0, -1)
     start = begin[places][:, None]
+    known = np.abs(before[np.isfinite(before)])
+    usual = float(np.median(known)) if known.size else 0.0
     moved = after - before
     lost = np.isnan(after) != np.isnan(before)
     old = np.where(course >= start, moved[np.maximum(course, 0)], 0.0)
@@ -161,7 +172,8 @@ def _suspects(before: Array, after: Array, places: Index, begin: Index, ahead: i
     spread = old.max(axis=1, keepdims=True) - old.min(axis=1, keepdims=True)
     now, there = np.maximum(rows, 0), rows >= start
     with np.errstate(invalid="ignore"):
-        allowed = 4 * spread + 1e-9 * (np.abs(before[now]) + np.abs(old[:, -1:])) + np.finfo(float).tiny
+        size = np.maximum(np.abs(before[now]), usual) + np.abs(old[:, -1:])
+        allowed = 4 * spread + ROUNDING * size + np.finfo(float).tiny
         score = np.abs(moved[now] - old[:, -1:]) / allowed
     score = np.where(lost[now] & ~old_lost, np.inf, np.nan_to_num(score, nan=0.0, posinf=np.inf))
     score = np.where(there, score, 0.0)
@@ -177,10 +189,10 @@ def _proven(bars: _Bars, formula: Formula, column: str, row: int, place: int, fa
     whole = bars.frame.slice(begin, place + AHEAD - begin)
     at = row - begin
     changed = changed_at(whole, np.array([place - begin]), factor)
-    value, ended, other = (
-        values_of([formula], frame)[column][at : at + 1]
-        for frame in (whole, whole.head(at + formula.ahead + 1), changed)
-    )
+    found = [values_of([formula], frame) for frame in (whole, whole.head(at + formula.ahead + 1), changed)]
+    if not all(column in one for one in found):
+        return False
+    value, ended, other = (one[column][at : at + 1] for one in found)
     return bool(differing(value, ended, formula.tolerance)[0] or differing(value, other, formula.tolerance)[0])
 
 

@@ -23,6 +23,8 @@ from tftctl.features.layout import Layout
 from tftctl.features.reading import by_symbol
 from tftctl.store import Snapshot
 
+PARTS, ALONE = 7, 5  # into which fused rows are divided; rows that are run each for itself
+
 
 def audit_rows(
     snapshot: Snapshot,
@@ -40,7 +42,8 @@ def audit_rows(
     _available(group, fused, evidence)
     own = [column.name for column in layout.own if column.name in features.columns and column.name in fused.columns]
     _own_columns(group, fused, features, own, labels, evidence)
-    for join in _joins(snapshot, layout, group, fused):
+    joins = list(_joins(snapshot, layout, group, fused))
+    for join in joins:
 
         def more(value: str, expected: Array, join: Join = join) -> Ways:
             ways = wrong_ways(expected, labels)
@@ -49,6 +52,19 @@ def audit_rows(
         for found in misjoined(join, more):
             note_misjoined(found, evidence)
     _contextual(layout, group, fused, evidence)
+    joined = {name for join in joins for name in (*join.columns.values(), join.age)}
+    contextual = {column for instance in layout.recipe.contextual for column in instance.columns}
+    _nothing_else(snapshot, group, fused, {*own, *joined, *contextual}, evidence)
+
+
+def _nothing_else(
+    snapshot: Snapshot, group: Group, fused: pl.DataFrame, known: set[str | None], evidence: Evidence
+) -> None:
+    """A column that does not apply to a group is null there (F4)."""
+    for name in snapshot.meta("fused").get("columns", {}):
+        if name not in known and name in fused.columns and fused[name].count():
+            rows = fused["timestamp"].to_numpy()[fused[name].is_not_null().to_numpy()]
+            evidence.stale.append(Stale("fused", name, *group.name, rows.size, int(rows[0])))
 
 
 def _others_next(snapshot: Snapshot, join: Join, value: str) -> Array:
@@ -98,12 +114,14 @@ def _joins(snapshot: Snapshot, layout: Layout, group: Group, fused: pl.DataFrame
     recipe = layout.recipe
     for q in layout.contexts(group.period):
         names = [name for name in recipe.config.context_features if context_column(name, q) in fused.columns]
-        if group.symbol in layout.symbols[q] and names:
+        there = q in snapshot.periods("features") and group.symbol in snapshot.symbols("features", q)
+        if there and names:
             slow = by_symbol(snapshot, "features", q, [group.symbol], ["available_at", "is_filled", *names])
             calendar = recipe.calendars[group.symbol]
             yield context_join(fused, slow[group.symbol], group.name, q, names, calendar, recipe.config.max_stale)
+    made_from = snapshot.meta("fused").get("macro", {}).get(group.period, {})
     for series in layout.macro:
-        if series.name in fused.columns:
+        if series.name in fused.columns and made_from.get(series.name) == layout.macro_versions[series.name]:
             yield _macro_join(group, fused, series, recipe.config.max_stale)
 
 
@@ -125,31 +143,39 @@ def _macro_join(group: Group, fused: pl.DataFrame, series: MacroSeries, max_stal
 
 
 def _contextual(layout: Layout, group: Group, fused: pl.DataFrame, evidence: Evidence) -> None:
-    """Each row for itself: in another order every row has the value that it had."""
+    """Each row for itself: in another order, in parts and alone every row has the value that it had."""
     recipe = layout.recipe
-    stored = {column for instance in recipe.contextual for column in instance.columns} & set(fused.columns)
-    if not stored or not _inputs_there(layout, group, fused):
+    names = [column for instance in recipe.contextual for column in instance.columns if column in fused.columns]
+    if not names:
         return
-    names = [column for instance in recipe.contextual for column in instance.columns]
+    if not _inputs_there(layout, group, fused):
+        evidence.unproven.extend(Unproven(name, *group.name, "what it reads was pruned") for name in names)
+        return
     run = _contextual_run(layout, group)
+    order = np.random.default_rng(fused.height).permutation(fused.height)
+    parts = [part for part in (*np.array_split(order[ALONE:], PARTS), *order[:ALONE, None]) if part.size]
     try:
         base, again = run(fused), run(fused)
-        order = np.random.default_rng(fused.height).permutation(fused.height)
-        turned = run(fused[order])
+        made = pl.concat([run(fused[part]) for part in parts])
     except PluginError as error:
         evidence.unproven.extend(Unproven(name, *group.name, error.message) for name in names)
         return
-    values, twice, moved = (columns_of(frame, names) for frame in (base, again, turned))
+    values, twice, moved = (columns_of(frame, names) for frame in (base, again, made))
+    seen = np.concatenate(parts)
     tolerance = {c: i.record.tolerance for i in recipe.contextual for c in i.columns}
     for name in names:
         if np.isfinite(values[name]).any():
             evidence.valid.add(name)
+            evidence.valued.add(name)
         if differing(values[name], twice[name]).any():
             evidence.unproven.append(Unproven(name, *group.name, "two identical runs give different values"))
             continue
-        apart = differing(values[name][order], moved[name], tolerance[name])
+        apart = differing(values[name][seen], moved[name], tolerance[name])
         if apart.any():
-            _other_rows(group, fused, run, name, np.sort(order[apart]), evidence)
+            _other_rows(group, fused, run, name, np.sort(seen[apart]), evidence)
+        elif (other := not_as_stored(base[name], fused[name])).any():
+            first = int(fused["timestamp"].to_numpy()[other][0])
+            evidence.stale.append(Stale("fused", name, *group.name, int(other.sum()), first))
 
 
 def _inputs_there(layout: Layout, group: Group, fused: pl.DataFrame) -> bool:

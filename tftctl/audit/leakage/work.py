@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from tftctl.audit.leakage.classes import ALL_DATA, LOOK_AHEAD, Question, classify
+from tftctl.audit.leakage.adopted import seen_future
+from tftctl.audit.leakage.classes import ALL_DATA, LABEL, LOOK_AHEAD, Question, classify, label_twin
 from tftctl.audit.leakage.compare import Array, columns_of
 from tftctl.audit.leakage.crosssections import audit_cross_sections
 from tftctl.audit.leakage.effort import Effort
@@ -22,6 +23,8 @@ from tftctl.features.engine import numbers, segment_bounds
 from tftctl.features.reading import PreparedBars, by_symbol
 from tftctl.store import Snapshot
 
+FEW = 2000  # rows by which a column that may be a label is found
+
 
 @np.errstate(all="ignore")
 def audit_group(bars: PreparedBars, period: str, symbol: str, effort: Effort, number: int) -> Evidence:
@@ -34,11 +37,12 @@ def audit_group(bars: PreparedBars, period: str, symbol: str, effort: Effort, nu
     features = _stored(snapshot, "features", period, symbol)
     if features is not None:
         compare_stored("features", fresh, features, names, group.name, evidence)
-    try_cuts(group, fresh, names, effort, evidence, number)
+    names = try_cuts(group, fresh, names, effort, evidence, number)
     poke(group, indicator_formulas(group, names), columns_of(fresh, names), effort, evidence, number)
     audit_statistics(group, fresh, evidence)
     audit_levels(group, fresh, names, evidence)
     labels = audit_labels(group, _stored(snapshot, "targets", period, symbol), effort, evidence, number)
+    _later_elsewhere(group, fresh, names, labels, evidence)
     fused = _stored(snapshot, "fused", period, symbol)
     if fused is not None and features is not None:
         audit_rows(snapshot, layout, group, fused, features, labels, evidence)
@@ -72,7 +76,7 @@ def _of_indicator(group: Group, formula: Formula, suspicion: Suspicion) -> tuple
     column = suspicion.column
 
     def run(frame: pl.DataFrame) -> Array:
-        return values_of([formula], frame)[column]
+        return values_of([formula], frame).get(column, np.full(frame.height, np.nan))
 
     inside = [int(row - start) for row in rows if start <= row < stop]
     labels = {name: label[start:stop] for name, label in _labels(group).items()}
@@ -99,6 +103,24 @@ def _labels(group: Group) -> dict[str, Array]:
     made = group.recipe.labels(group.prepared)
     names = [t.column for t in group.recipe.targets if t.horizon.get(group.period) is not None]
     return columns_of(made, names)
+
+
+def _later_elsewhere(
+    group: Group, fresh: pl.DataFrame, names: list[str], labels: dict[str, Array], evidence: Evidence
+) -> None:
+    """Columns that are labels, or plainly later bars, wherever they come from: other bars do not change a file."""
+    few = np.unique(np.linspace(0, fresh.height - 1, FEW).astype(int))
+    stamps = fresh["timestamp"].to_numpy()
+    for name in (*names, *group.recipe.extras):
+        values = numbers(fresh[name])
+        if name in group.recipe.extras:
+            found = seen_future(values, fresh, labels)
+        else:
+            likely = label_twin(values[few], {of: label[few] for of, label in labels.items()})
+            twin = label_twin(values, {likely: labels[likely]}) if likely else None
+            found = (LABEL, f"it is {twin}") if twin else None
+        if found is not None:
+            evidence.suspect(name, group.name, stamps[np.isfinite(values)][:1], found[1], "features", found[0])
 
 
 def _stored(snapshot: Snapshot, table: str, period: str, symbol: str) -> pl.DataFrame | None:
