@@ -87,8 +87,6 @@ def _of_indicator(group: Group, formula: Formula, suspicion: Suspicion) -> tuple
 def _of_rolling(group: Group, suspicion: Suspicion) -> tuple[str, str]:
     """Of a normalised column or score; over all segments, for its samples come from there."""
     column = suspicion.column
-    if column not in group.columns():
-        return LOOK_AHEAD, suspicion.how
 
     def run(frame: pl.DataFrame) -> Array:
         return numbers(group.run(frame, [column])[column])
