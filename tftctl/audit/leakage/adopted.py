@@ -17,9 +17,8 @@ from tftctl.audit.findings import Audit, Finding, worst
 from tftctl.audit.leakage import judge
 from tftctl.audit.leakage.classes import ALL_DATA, CENTRED, LABEL, SHIFT, label_twin
 from tftctl.audit.leakage.compare import Array
+from tftctl.audit.leakage.contexts import context_joins, first_of_each, judge_join
 from tftctl.audit.leakage.evidence import Evidence
-from tftctl.audit.leakage.joins import Join, misjoined, note_misjoined
-from tftctl.audit.leakage.merges import wrong_ways
 from tftctl.core.names import BAR_COLUMNS
 from tftctl.core.progress import Report, silent
 from tftctl.features.engine import numbers
@@ -45,20 +44,24 @@ def audit_adopted(snapshot: Snapshot, report: Report = silent) -> Audit:
     names = [name for name, entry in columns.items() if entry["role"] not in ("bar", "age")]
     groups = [(period, symbol) for period in snapshot.periods("fused") for symbol in snapshot.symbols("fused", period)]
     evidence = Evidence()
+    late: list[Finding] = []
     for done, (period, symbol) in enumerate(groups, 1):
         rows = by_symbol(snapshot, "fused", period, [symbol])[symbol]
         labels = _labels(snapshot, period, symbol)
-        _contexts(snapshot, rows, (symbol, period), columns, labels, evidence)
+        for slow, join in context_joins(snapshot, rows, (symbol, period), columns):
+            late += judge_join(slow, join, labels, evidence)
         for name in names:
             found = seen_future(numbers(rows[name]), rows, labels)
             if found is not None:
                 stamps = rows["timestamp"].to_numpy()[np.isfinite(numbers(rows[name]))][:1]
                 evidence.suspect(name, (symbol, period), stamps, found[1], "adopted", found[0])
         report("groups audited", done, len(groups))
-    findings = [*judge.leaks([evidence], {}), *judge.stale([evidence])]
+    findings = list(judge.leaks([evidence], {}))
+    findings += judge.unproven([evidence], {leak.column for leak in findings})
     known = {finding.column for finding in findings}
     why = "it comes without a definition: nothing can recompute it"
     findings += [Finding("features", judge.UNSTABLE, why, n, verdict="NOT PROVEN") for n in names if n not in known]
+    findings += first_of_each(late)
     verdicts = {name: worst(f.verdict for f in findings if f.column == name) for name in names}
     facts = {"snapshot": snapshot.number, "groups": len(groups), "verdicts": verdicts}
     return Audit("leakage", tuple(findings), CHECKED, facts, CHECKS)
@@ -74,15 +77,21 @@ def seen_future(values: Array, rows: pl.DataFrame, labels: Mapping[str, Array]) 
     every = np.arange(values.size)
     few = np.unique(np.linspace(0, values.size - 1, SAMPLE).astype(np.int64))
     for name in (name for name in BAR_COLUMNS if name in rows.columns):
-        for kind, text, at in _ways(numbers(rows[name])):
+        for kind, text, at in _ways(numbers(rows[name]), 2 if name == "open" and _opens_at_close(rows) else 1):
             if _is(values[few], at(few), 1) and _is(values, at(every), LEAST_ROWS):
                 return kind, text.format(name)
     return None
 
 
-def _ways(bar: Array) -> Iterator[tuple[str, str, Callable[[Index], Array]]]:
-    """Wrong columns made from one of the bars: class, words, and the values at some rows."""
-    for step in AHEAD:
+def _opens_at_close(rows: pl.DataFrame) -> bool:
+    """Whether a bar opens at the close of the one before: the next open is known then."""
+    opened, every = numbers(rows["open"]), np.arange(rows.height)
+    return "close" in rows.columns and _is(numbers(rows["close"]), _later(opened, 1, every), LEAST_ROWS)
+
+
+def _ways(bar: Array, nearest: int) -> Iterator[tuple[str, str, Callable[[Index], Array]]]:
+    """Wrong columns made from one of the bars, by `nearest` or more ahead: class, words, and values at some rows."""
+    for step in AHEAD[nearest - 1 :]:
         yield SHIFT, f"it is {{}} {step} bars later", partial(_later, bar, step)
         yield SHIFT, f"it is the log return of {{}} over the next {step} bars", partial(_change, bar, step)
         yield SHIFT, f"it is the return of {{}} over the next {step} bars", partial(_return, bar, step)
@@ -114,35 +123,6 @@ def _around(total: Array, window: int, at: Index) -> Array:
 def _standardised(bar: Array, at: Index) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         return (bar[at] - np.nanmean(bar)) / np.nanstd(bar)
-
-
-def _contexts(
-    snapshot: Snapshot,
-    rows: pl.DataFrame,
-    group: tuple[str, str],
-    columns: Mapping[str, Mapping[str, object]],
-    labels: Mapping[str, Array],
-    evidence: Evidence,
-) -> None:
-    for slow in snapshot.periods("fused"):
-        names = _seen_from(columns, slow)
-        if slow == group[1] or not names or group[0] not in snapshot.symbols("fused", slow):
-            continue
-        known = by_symbol(snapshot, "fused", slow, [group[0]], ["available_at", "is_filled", *names])[group[0]]
-        join = Join(
-            *group,
-            fast=rows,
-            slow=known.filter(~pl.col("is_filled")).drop("symbol", "period", "is_filled"),
-            columns={name: f"{name}__{slow}" for name in names},
-            age=None,
-            max_stale=None,
-        )
-        for found in misjoined(join, lambda value, expected: wrong_ways(expected, labels)):
-            note_misjoined(found, evidence)
-
-
-def _seen_from(columns: Mapping[str, Mapping[str, object]], slow: str) -> list[str]:
-    return [str(e["source"]) for e in columns.values() if e["context_period"] == slow and e["source"] in columns]
 
 
 def _labels(snapshot: Snapshot, period: str, symbol: str) -> dict[str, Array]:
