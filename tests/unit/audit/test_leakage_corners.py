@@ -242,3 +242,26 @@ def test_few_bars_prove_little_and_accuse_nobody(workspace: Workspace, bars: int
     """Down to a single one."""
     store = built(workspace, [market(900, 3).head(bars)], indicators=["log_return", "rsi", "obv"])
     assert audited(workspace, store).verdict in ("PASS", "NOT PROVEN")
+
+
+LEAKING = """
+@hookimpl
+def tftctl_indicators():
+    yield one("leaking", lambda columns: next_return(columns["close"]) * 7)
+"""
+
+
+def test_what_was_pruned_away_is_not_the_tables_any_more(workspace: Workspace) -> None:
+    """The leaking column goes, and with it the finding; one that is made from it keeps it."""
+    store = built(workspace, [market(900, 3)], LEAKING, indicators=["log_return", "leaking"],
+                  normalise={"zscore": {"window": {"1h": 50}, "columns": ["leaking"]}})  # fmt: skip
+    for gone, verdict in ((["leaking"], "FAIL"), (["leaking", "leaking_zscore"], "PASS")):
+        with store.write("prune") as txn:
+            meta = txn.base.meta("fused")
+            rows = txn.base.scan("fused", "1h").collect()
+            txn.replace("fused", "1h", rows.drop(gone, strict=False))
+            columns = {name: entry for name, entry in meta["columns"].items() if name not in gone}
+            pruned = {"origin": "pruned", "pruned": {"origin_before": "built", "earlier": []}}
+            txn.set_meta("fused", meta | {"columns": columns} | pruned)
+            txn.commit()
+        assert audited(workspace, store).verdict == verdict

@@ -91,7 +91,8 @@ def audit_leakage(
         columns, tasks = list(asked), [(suspicion,) for suspicion in asked.values()]
         classes = {columns[number]: found for number, found in run(class_of, tasks)}
     judge.inherited(classes, evidence, sources)
-    leaks = list(judge.leaks(evidence, classes))
+    shown = _shown(snapshot, layout)
+    leaks = [leak for leak in judge.leaks(evidence, classes) if leak.column in shown]
     known = {leak.column for leak in leaks}
     findings = [
         *leaks,
@@ -99,7 +100,7 @@ def audit_leakage(
         *_macro(snapshot, layout),
         *judge.blind_targets(evidence, [t.column for t in layout.recipe.targets if t.column not in known]),
         *_stored(snapshot, layout, evidence),
-        *judge.unproven(evidence, known),
+        *(found for found in judge.unproven(evidence, known) if found.column in shown),
         *judge.never_compared(evidence, list(snapshot.meta("fused").get("columns", {}))),
     ]
     return Audit("leakage", tuple(findings), CHECKED, _facts(snapshot, layout, evidence, findings), CHECKS)
@@ -139,6 +140,16 @@ def _gather(run: Run, snapshot: Snapshot, layout: Layout, report: Report) -> lis
         report("groups audited", len(found), len(tasks))
     found += [(len(tasks) + number, evidence) for number, evidence in run(audit_cross, crossed)]
     return [evidence for _, evidence in sorted(found, key=lambda entry: entry[0])]
+
+
+def _shown(snapshot: Snapshot, layout: Layout) -> set[str | None]:
+    """Columns and labels of the tables, and what these are made from; what was pruned away altogether is not theirs."""
+    columns = snapshot.meta("fused").get("columns", {})
+    made = [i for i in (*layout.recipe.cross, *layout.recipe.contextual) if set(i.columns) & set(columns)]
+    return {
+        None, "available_at", *columns, *(str(entry["source"]) for entry in columns.values()),
+        *(name for instance in made for name in instance.inputs), *(t.column for t in layout.recipe.targets),
+    }  # fmt: skip
 
 
 def _stored(snapshot: Snapshot, layout: Layout, evidence: Sequence[Evidence]) -> Iterator[Finding]:

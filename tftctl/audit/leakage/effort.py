@@ -17,7 +17,7 @@ WHOLE_GROUPS = 12
 # rows per target whose past is changed
 PIVOTS, MOST_PIVOTS = 36, 8
 # single rows of a column before which nothing and after which one bar changes
-POKED_ROWS = 3000
+POKED_ROWS = 2000
 # values that the runs for one column may compute, over all groups, where the rows to try are many for the bars
 MOST_VALUES = 6_000_000
 # bars of a window after its cut, and before it beyond what columns remember
