@@ -176,8 +176,9 @@ def label_twin(values: Array, labels: Mapping[str, Array]) -> str | None:
         both = np.isfinite(values) & np.isfinite(label)
         if both.sum() < 30 or both.sum() < 0.5 * np.isfinite(label).sum():
             continue
-        one, other = values[both], label[both]
-        if one.std() > 0 and other.std() > 0 and abs(np.corrcoef(one, other)[0, 1]) > 1 - 1e-6:
+        one, other = values[both] - values[both].mean(), label[both] - label[both].mean()
+        size = float(np.sqrt((one @ one) * (other @ other)))
+        if size > 0 and abs(one @ other) > (1 - 1e-6) * size:
             return name
     return None
 

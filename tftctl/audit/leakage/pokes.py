@@ -43,8 +43,8 @@ class _Bars:
     begin: Index
     base: Mapping[str, Array]
 
-    def copies(self, count: int) -> _Bars:
-        """So many times the same."""
+    def copies(self, count: int, columns: Sequence[str]) -> _Bars:
+        """So many times the same, with some of the columns."""
         if count == 1:
             return self
         size, segments = self.frame.height, int(self.frame["segment"].to_numpy().max()) + 1
@@ -54,7 +54,7 @@ class _Bars:
         return _Bars(
             frame.with_columns(segment=pl.Series(segment, dtype=pl.Int32)),
             np.tile(self.begin, count) + size * copy,
-            {name: np.tile(values, count) for name, values in self.base.items()},
+            {name: np.tile(self.base[name], count) for name in columns},
         )
 
 
@@ -107,7 +107,7 @@ def _try_all(
         places = [np.arange(offset, size, spacing) + size * copy for copy, (offset, _) in enumerate(some)]
         factors = [np.full(found.size, factor) for found, (_, factor) in zip(places, some, strict=True)]
         evidence.poked += sum(found.size for found in places) // len(FACTORS)
-        trial = bars.copies(len(some))
+        trial = bars.copies(len(some), [column for formula in formulas for column in formula.columns])
         _try(trial, formulas, np.concatenate(places), np.concatenate(factors), evidence, group, cleared)
 
 

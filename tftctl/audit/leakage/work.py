@@ -23,7 +23,7 @@ from tftctl.features.engine import numbers, segment_bounds
 from tftctl.features.reading import PreparedBars, by_symbol
 from tftctl.store import Snapshot
 
-FEW = 2000  # rows by which a column that may be a label is found
+FEW = 1000  # rows by which a column that may be a label is found
 
 
 @np.errstate(all="ignore")
@@ -108,13 +108,14 @@ def _later_elsewhere(
 ) -> None:
     """Columns that are labels, or plainly later bars, wherever they come from: other bars do not change a file."""
     few = np.unique(np.linspace(0, fresh.height - 1, FEW).astype(int))
+    sample = {of: label[few] for of, label in labels.items()}
     stamps = fresh["timestamp"].to_numpy()
     for name in (*names, *group.recipe.extras):
         values = numbers(fresh[name])
         if name in group.recipe.extras:
             found = seen_future(values, fresh, labels)
         else:
-            likely = label_twin(values[few], {of: label[few] for of, label in labels.items()})
+            likely = label_twin(values[few], sample)
             twin = label_twin(values, {likely: labels[likely]}) if likely else None
             found = (LABEL, f"it is {twin}") if twin else None
         if found is not None:
