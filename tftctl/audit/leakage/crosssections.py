@@ -59,7 +59,7 @@ def audit_cross_sections(bars: PreparedBars, period: str, effort: Effort, eviden
         return
     names = cross_inputs(recipe)
     opens, values = _gather(bars, period, names)
-    stored = by_symbol(bars.snapshot, "features", period, symbols) if bars.snapshot.has("features") else {}
+    stored = _stored(bars, period, [column for instance in recipe.cross for column in instance.columns])
     for instance in (instance.at(period) for instance in recipe.cross):
         places = [symbols.index(symbol) for symbol in universe(recipe, instance, symbols)]
         panel = {name: np.ascontiguousarray(values[name][:, places]) for name in instance.inputs}
@@ -72,12 +72,21 @@ def audit_cross_sections(bars: PreparedBars, period: str, effort: Effort, eviden
                 evidence.unproven.append(Unproven(column, chosen[0], period, f"fails on fewer bars: {error.message}"))
 
 
+def _stored(bars: PreparedBars, period: str, names: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Stored cross-sections by symbol, those that are there."""
+    snapshot = bars.snapshot
+    if not snapshot.has("features") or period not in snapshot.periods("features"):
+        return {}
+    there = [name for name in names if name in snapshot.columns("features")]
+    return by_symbol(snapshot, "features", period, snapshot.symbols("features", period), there)
+
+
 def _gather(bars: PreparedBars, period: str, names: Sequence[str]) -> tuple[Index, dict[str, Array]]:
     """Open times and inputs by instant, (instants, symbols) each."""
     recipe, symbols = bars.layout.recipe, bars.layout.symbols[period]
     rows = {}
-    for symbol, prepared in bars.each(period, symbols):
-        own = recipe.features(prepared, columns=names).filter(~pl.col("is_filled"))
+    for symbol in symbols:
+        own = recipe.features(bars.of(period, symbol), columns=names).filter(~pl.col("is_filled"))
         rows[symbol] = own.select("timestamp", "available_at", *names)
     # instants at which any universe has a bar, as a build lays them out
     members = {symbol for instance in recipe.cross for symbol in universe(recipe, instance, symbols)}
