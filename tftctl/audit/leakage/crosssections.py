@@ -64,6 +64,8 @@ def audit_cross_sections(bars: PreparedBars, period: str, effort: Effort, eviden
         places = [symbols.index(symbol) for symbol in universe(recipe, instance, symbols)]
         panel = {name: np.ascontiguousarray(values[name][:, places]) for name in instance.inputs}
         chosen = tuple(symbols[place] for place in places)
+        if not chosen:
+            continue
         section = _Section(instance, period, panel, chosen, opens[:, places])
         try:
             _audit(section, effort, evidence, {s: stored[s] for s in chosen if s in stored})
