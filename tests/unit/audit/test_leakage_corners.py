@@ -156,7 +156,8 @@ PAST = """
 def label(columns, params, span):
     close, volume, h = columns["close"], columns["volume"], span.horizon
     made = np.full(close.size, np.nan)
-    made[30:-h] = np.log(close[30 + h:] / close[30:-h]) * (1 + np.log(volume[30:-h] / volume[29:-h - 1]))
+    ratio = volume[30:-h] / np.maximum(volume[29:-h - 1], 1e-9)
+    made[30:-h] = np.log(close[30 + h:] / close[30:-h]) * (1 + np.tanh(ratio))
     return made
 
 @hookimpl

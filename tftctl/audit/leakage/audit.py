@@ -33,6 +33,7 @@ from tftctl.store import Snapshot, Store
 WORTH_A_POOL = 20_000
 CHECKS = (
     "features",
+    "identity",
     "labels",
     "fusion",
     "cross-section",

@@ -20,17 +20,22 @@ Classify = Callable[[Suspicion], tuple[str, str]]
 
 def leaks(evidence: Sequence[Evidence], classes: Mapping[str, tuple[str, str]]) -> Iterator[Finding]:
     """A FAIL per column and class. `classes`: class and detail by column, for suspicions that say none."""
-    found: dict[tuple[str, str, str], list[tuple[Suspicion, str]]] = {}
+    found: dict[tuple[str, str], list[tuple[Suspicion, str]]] = {}
     for suspicion in (s for one in evidence for s in one.suspicions):
         kind, detail = (suspicion.kind, "") if suspicion.kind else classes[suspicion.column]
-        found.setdefault((suspicion.check, suspicion.column, kind), []).append((suspicion, detail))
-    for (check, column, kind), some in found.items():
-        first, detail = min(some, key=lambda entry: (entry[0].rows[0], entry[0].symbol))
+        found.setdefault((suspicion.column, kind), []).append((suspicion, detail))
+    for (column, kind), some in found.items():
+        first, _ = min(some, key=lambda entry: (entry[0].rows[0], entry[0].symbol))
         groups = {(s.symbol, s.period) for s, _ in some}
-        words = [detail, f"seen with bars {first.how}" if check in ("features", "labels") else first.how]
+        words = [next((detail for _, detail in some if detail), ""), _seen(first)]
         words.append(f"and in {len(groups) - 1} groups more" if len(groups) > 1 else "")
-        text = "; ".join(word for word in words if word)
-        yield Finding(check, kind, text, column, first.symbol, first.period, iso(first.rows[0]))
+        text = "; ".join(dict.fromkeys(word for word in words if word))
+        yield Finding(first.check, kind, text, column, first.symbol, first.period, iso(first.rows[0]))
+
+
+def _seen(suspicion: Suspicion) -> str:
+    """How it was seen, in words."""
+    return f"seen with bars {suspicion.how}" if suspicion.check in ("features", "labels") else suspicion.how
 
 
 def to_classify(evidence: Sequence[Evidence], sources: Mapping[str, Sequence[str]]) -> dict[str, Suspicion]:

@@ -119,7 +119,7 @@ def _later_elsewhere(
             twin = label_twin(values, {likely: labels[likely]}) if likely else None
             found = (LABEL, f"it is {twin}") if twin else None
         if found is not None:
-            evidence.suspect(name, group.name, stamps[np.isfinite(values)][:1], found[1], "features", found[0])
+            evidence.suspect(name, group.name, stamps[np.isfinite(values)][:1], found[1], "identity", found[0])
 
 
 def _stored(snapshot: Snapshot, table: str, period: str, symbol: str) -> pl.DataFrame | None:
