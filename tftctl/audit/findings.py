@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Verdict = Literal["PASS", "FAIL", "NOT PROVEN"]
-_WORST: tuple[Verdict, ...] = ("FAIL", "NOT PROVEN", "PASS")
+from tftctl.core.verdicts import Verdict, worst
+
 FOUND_VIOLATIONS = 5
 
 
@@ -99,8 +99,3 @@ def joined(name: str, audits: Sequence[Audit]) -> Audit:
         tuple(text for audit in audits for text in audit.checked),
         {"verdicts": {audit.name: audit.verdict for audit in audits}, **{audit.name: audit.facts for audit in audits}},
     )
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """FAIL before NOT PROVEN before PASS; PASS of nothing."""
-    return min(verdicts, key=_WORST.index, default="PASS")

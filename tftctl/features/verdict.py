@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tftctl.core.times import iso, now_ms
+from tftctl.core.verdicts import Verdict, worst
 from tftctl.store import Snapshot, Store
-
-Verdict = Literal["PASS", "FAIL", "NOT PROVEN"]
-_WORST: tuple[Verdict, ...] = ("FAIL", "NOT PROVEN", "PASS")
 
 
 class Said(BaseModel):
@@ -42,7 +40,7 @@ class AuditRecord(BaseModel):
     @property
     def verdict(self) -> Verdict:
         """The worst of all."""
-        return min((said.verdict for said in self.audits.values()), key=_WORST.index, default="PASS")
+        return worst(said.verdict for said in self.audits.values())
 
 
 def last_audits(snapshot: Snapshot) -> AuditRecord:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from tftctl.core.errors import DataError, StoreError, TftctlError, TftctlWarning
 from tftctl.core.progress import Report, silent
 from tftctl.core.times import now_ms
+from tftctl.core.verdicts import Verdict, worst
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
 
 if TYPE_CHECKING:
-    from tftctl.audit.findings import Audit, Case, Verdict
+    from tftctl.audit.findings import Audit, Case
     from tftctl.audit.time.audit import TimeAudit, TimeOptions
     from tftctl.audit.time.plan import Plan
     from tftctl.audit.time.repair import Repaired
@@ -47,7 +48,6 @@ def time_job(
 
     Features and labels that are audited together keep the verdict; warns where the store cannot.
     """
-    from tftctl.audit.findings import worst
     from tftctl.audit.time.audit import audit_time
     from tftctl.audit.time.plan import propose
     from tftctl.audit.time.tables import TABLES

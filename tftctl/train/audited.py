@@ -7,7 +7,7 @@ from typing import Any
 
 from tftctl.core.errors import DataError
 from tftctl.core.progress import Say
-from tftctl.features.verdict import Said, data_mark, definitions_mark, standing
+from tftctl.features.verdict import Said, audited_as_it_is, data_mark, definitions_mark, standing
 from tftctl.store import Snapshot
 
 
@@ -30,7 +30,7 @@ def require_audited(snapshot: Snapshot, *, allow_unaudited: bool, say: Say) -> N
     elif said is None:
         say(f"snapshot {snapshot.number} is unaudited: nothing shows that its features know only the past; "
             "tftctl audit leakage")  # fmt: skip
-    elif said.data != data_mark(snapshot):
+    elif not audited_as_it_is(snapshot):
         say(f"rows are others than those audited in snapshot {said.snapshot}: tftctl audit leakage")
     elif said.verdict == "NOT PROVEN":
         say(f"audit leakage of snapshot {said.snapshot} could not prove all of it: NOT PROVEN")

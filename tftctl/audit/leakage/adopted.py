@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tftctl.audit.findings import Audit, Finding, worst
+from tftctl.audit.findings import Audit, Finding
 from tftctl.audit.leakage import judge
 from tftctl.audit.leakage.classes import ALL_DATA, CENTRED, LABEL, SHIFT, label_twin
 from tftctl.audit.leakage.compare import Array
@@ -21,6 +21,7 @@ from tftctl.audit.leakage.contexts import context_joins, first_of_each, judge_jo
 from tftctl.audit.leakage.evidence import Evidence
 from tftctl.core.names import BAR_COLUMNS
 from tftctl.core.progress import Report, silent
+from tftctl.core.verdicts import worst
 from tftctl.features.engine import numbers
 from tftctl.features.reading import by_symbol
 from tftctl.store import Snapshot

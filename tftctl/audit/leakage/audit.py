@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tftctl.audit.findings import Audit, Finding, worst
+from tftctl.audit.findings import Audit, Finding
 from tftctl.audit.leakage import judge
 from tftctl.audit.leakage.adopted import audit_adopted
 from tftctl.audit.leakage.effort import Effort
@@ -22,6 +22,7 @@ from tftctl.core.errors import DataError
 from tftctl.core.frequencies import lag_ms
 from tftctl.core.progress import Report, silent
 from tftctl.core.times import iso
+from tftctl.core.verdicts import worst
 from tftctl.features.layout import Layout, lay_out
 from tftctl.features.observed import expected_slots
 from tftctl.features.reading import PreparedBars

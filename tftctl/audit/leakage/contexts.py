@@ -15,7 +15,7 @@ import polars as pl
 
 from tftctl.audit.findings import Finding
 from tftctl.audit.leakage.evidence import Evidence, Unproven
-from tftctl.audit.leakage.joins import Join, Misjoined, misjoined, note_misjoined
+from tftctl.audit.leakage.joins import Join, Misjoined, misjoined, note_misjoined, slow_rows
 from tftctl.audit.leakage.merges import apart32, wrong_ways
 from tftctl.core.times import iso
 from tftctl.features.engine import numbers
@@ -110,7 +110,7 @@ def _seen_from(columns: Mapping[str, Mapping[str, object]], slow: str) -> list[s
 
 
 def _column(join: Join, value: str) -> _Column:
-    rows = join.slow.sort("available_at", "timestamp").unique("available_at", keep="last", maintain_order=True)
+    rows = slow_rows(join)
     at = join.fast["available_at"].to_numpy()
     own = np.searchsorted(rows["available_at"].to_numpy(), at, side="right") - 1
     return _Column(numbers(join.fast[join.columns[value]]), numbers(rows[value]), own)

@@ -12,7 +12,7 @@ import polars as pl
 from tftctl.audit.leakage.classes import ALL_DATA, FARTHEST, OTHER_SYMBOLS, SHIFT
 from tftctl.audit.leakage.compare import differing, not_as_stored
 from tftctl.audit.leakage.effort import FUTURE_BARS, SPARE_BARS, Effort
-from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
+from tftctl.audit.leakage.evidence import UNSTEADY, Evidence, Unproven
 from tftctl.core.errors import PluginError
 from tftctl.features.crosssection import cross_inputs, run_block, universe
 from tftctl.features.definitions import IndicatorInstance
@@ -109,8 +109,7 @@ def _audit(section: _Section, effort: Effort, evidence: Evidence, stored: Mappin
     stable = {}
     for column, values in base.items():
         if differing(values, again[column]).any():
-            why = "two identical runs give different values"
-            evidence.unproven.append(Unproven(column, section.symbols[0], section.period, why))
+            evidence.unproven.append(Unproven(column, section.symbols[0], section.period, UNSTEADY))
         else:
             stable[column] = values
             if np.isfinite(values).any():
@@ -139,9 +138,7 @@ def _compare_stored(section: _Section, base: Panel, stored: Mapping[str, pl.Data
             before = stamps.join(stored[symbol].select("timestamp", column), on="timestamp", how="left",
                                  maintain_order="left")[column]  # fmt: skip
             apart = not_as_stored(pl.Series(values[there, place], nan_to_null=True), before)
-            if apart.any():
-                first = int(stamps["timestamp"].to_numpy()[apart][0])
-                evidence.stale.append(Stale("features", column, symbol, section.period, int(apart.sum()), first))
+            evidence.outdated("features", column, (symbol, section.period), stamps["timestamp"].to_numpy()[apart])
 
 
 def _futures(section: _Section) -> Iterator[tuple[int, str, Panel, Panel]]:

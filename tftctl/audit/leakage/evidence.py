@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_ROWS = 16
+UNSTEADY = "two identical runs give different values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,12 @@ class Evidence:
     valid: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
     reacting: set[str] = field(default_factory=set)
+
+    def outdated(self, table: str, column: str, group: tuple[str, str], rows: npt.ArrayLike) -> None:
+        """Note a stored column of (symbol, period) that is not what it should be at these open times, ascending."""
+        stamps = np.asarray(rows, dtype=np.int64)
+        if stamps.size:
+            self.stale.append(Stale(table, column, *group, stamps.size, int(stamps[0])))
 
     def suspect(
         self,

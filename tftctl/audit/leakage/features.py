@@ -9,7 +9,7 @@ import polars as pl
 
 from tftctl.audit.leakage.compare import columns_of, differing, missing_rows, not_as_stored
 from tftctl.audit.leakage.effort import FUTURE_BARS, SPARE_BARS, WHOLE_GROUPS, Effort
-from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
+from tftctl.audit.leakage.evidence import UNSTEADY, Evidence, Unproven
 from tftctl.audit.leakage.variants import other_futures
 from tftctl.audit.leakage.world import Group
 from tftctl.core.errors import PluginError
@@ -31,7 +31,7 @@ def fresh_features(group: Group, evidence: Evidence) -> tuple[pl.DataFrame, list
             unstable |= set(rolling.columns)
     for name in names:
         if name in unstable:
-            evidence.unproven.append(Unproven(name, *group.name, "two identical runs give different values"))
+            evidence.unproven.append(Unproven(name, *group.name, UNSTEADY))
     return fresh, [name for name in names if name not in unstable]
 
 
@@ -47,19 +47,14 @@ def compare_stored(table: str, fresh: pl.DataFrame, stored: pl.DataFrame, names:
                    evidence: Evidence) -> None:  # fmt: skip
     """Note stored columns that are not what the bars give now (STALE); rows by timestamp."""
     if not fresh["timestamp"].equals(stored["timestamp"]):
-        evidence.stale.append(Stale(table, "timestamp", *group, len(apart := missing_rows(fresh, stored)), apart[0]))
+        evidence.outdated(table, "timestamp", group, missing_rows(fresh, stored))
         return
     for name in ("available_at", "is_filled"):
-        other = fresh["timestamp"].filter(~fresh[name].eq_missing(stored[name]))
-        if other.len():
-            evidence.stale.append(Stale(table, name, *group, other.len(), int(other[0])))
+        evidence.outdated(table, name, group, fresh["timestamp"].filter(~fresh[name].eq_missing(stored[name])))
+    stamps = fresh["timestamp"].to_numpy()
     for name in names:
-        if name not in stored.columns:
-            evidence.stale.append(Stale(table, name, *group, stored.height, int(fresh["timestamp"][0])))
-            continue
-        rows = np.flatnonzero(not_as_stored(fresh[name], stored[name]))
-        if rows.size:
-            evidence.stale.append(Stale(table, name, *group, rows.size, int(fresh["timestamp"][int(rows[0])])))
+        there = name in stored.columns
+        evidence.outdated(table, name, group, stamps[not_as_stored(fresh[name], stored[name])] if there else stamps)
 
 
 def try_cuts(

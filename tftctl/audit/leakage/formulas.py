@@ -77,9 +77,8 @@ def values_of(formulas: Sequence[Formula], prepared: pl.DataFrame) -> Mapping[st
         return {name: values for one in formulas for name, values in values_of([one], prepared).items()}
 
 
-def value_or_nan(formula: Formula, prepared: pl.DataFrame) -> Array:
-    """The one column of a formula, (rows,); NaN where it fails on these bars."""
-    (column,) = formula.columns
+def column_or_nan(formula: Formula, column: str, prepared: pl.DataFrame) -> Array:
+    """One column of a formula, (rows,); NaN where it fails on these bars."""
     values = values_of([formula], prepared).get(column)
     return np.full(prepared.height, np.nan) if values is None else values
 

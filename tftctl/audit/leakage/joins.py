@@ -79,7 +79,7 @@ def misjoined(join: Join, more: More) -> Iterator[Misjoined]:
     with duckdb.connect() as connection:
         connection.execute("set threads = 1")
         connection.register("fast", join.fast.select("timestamp", "available_at").to_arrow())
-        connection.register("slow", _slow(join).to_arrow())
+        connection.register("slow", slow_rows(join).to_arrow())
         right = _joined(connection, join, RIGHT)
         seen = _visible(join, right)
         for value, column in join.columns.items():
@@ -116,7 +116,7 @@ def _column(
         yield _found(join, column, apart, explained_by(stored, expected, apart, ways))
 
 
-def _slow(join: Join) -> pl.DataFrame:
+def slow_rows(join: Join) -> pl.DataFrame:
     """Of bars complete at one instant the latest; `previous_at`: when the bar before was complete."""
     rows = join.slow.sort("available_at", "timestamp").unique("available_at", keep="last", maintain_order=True)
     return rows.with_columns(previous_at=pl.col("available_at").shift(1))

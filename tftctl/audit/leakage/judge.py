@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from tftctl.audit.findings import Finding, Verdict
+from tftctl.audit.findings import Finding
 from tftctl.audit.leakage.classes import LABEL_SIDE, LATE
-from tftctl.audit.leakage.evidence import Evidence, Stale, Suspicion, Unproven
+from tftctl.audit.leakage.evidence import UNSTEADY, Evidence, Stale, Suspicion, Unproven
 from tftctl.audit.leakage.labels import BLIND
 from tftctl.audit.leakage.resampling import Displaced
 from tftctl.core.times import iso
+from tftctl.core.verdicts import Verdict
 
 STALE, UNSTABLE, MISJOINED, UNCOMPARED, REVISED = (
     "stale", "not proven", "not what was available", "never compared", "revised without vintages",
@@ -71,7 +72,7 @@ def unproven(evidence: Sequence[Evidence], leaking: Collection[str | None]) -> I
     for (column, why), some in found.items():
         more = f" (and in {len(some) - 1} groups more)" if len(some) > 1 else ""
         first = some[0]
-        yield Finding("determinism" if "identical" in why else "features", UNSTABLE, why + more, column, first.symbol,
+        yield Finding("determinism" if why == UNSTEADY else "features", UNSTABLE, why + more, column, first.symbol,
                       first.period, verdict="NOT PROVEN")  # fmt: skip
 
 

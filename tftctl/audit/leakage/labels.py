@@ -9,9 +9,9 @@ import polars as pl
 
 from tftctl.audit.leakage.compare import alongside, columns_of, differing, missing_rows, not_as_stored
 from tftctl.audit.leakage.effort import FUTURE_BARS, WHOLE_GROUPS, Effort
-from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
+from tftctl.audit.leakage.evidence import Evidence, Unproven
 from tftctl.audit.leakage.features import cut_places
-from tftctl.audit.leakage.formulas import Array, Formula, target_formulas, value_or_nan
+from tftctl.audit.leakage.formulas import Array, Formula, column_or_nan, target_formulas
 from tftctl.audit.leakage.pokes import poke
 from tftctl.audit.leakage.variants import moving_columns, other_futures
 from tftctl.audit.leakage.world import Group
@@ -48,10 +48,11 @@ def audit_labels(
         _whole_cut(group, base, targets, evidence)
     _other_futures(group, targets, effort.label_cuts, number, evidence)
     columns = columns_of(base, [target.column for target in targets])
-    for target in targets:
-        _pivots(group, target, effort.pivots, columns[target.column], evidence)
+    formulas = target_formulas(group)
+    for target, formula in zip(targets, formulas, strict=True):
+        _pivots(group, target, formula, effort.pivots, columns[target.column], evidence)
     found = Evidence()
-    poke(group, target_formulas(group), columns, effort, found, number)
+    poke(group, formulas, columns, effort, found, number)
     evidence.poked += found.poked
     evidence.unproven += found.unproven
     for suspicion in found.suspicions:
@@ -63,20 +64,17 @@ def _compare_stored(group: Group, base: pl.DataFrame, stored: pl.DataFrame, targ
                     evidence: Evidence) -> None:  # fmt: skip
     there = alongside(base, stored)
     if there is None:
-        apart = missing_rows(base, stored)
-        evidence.stale.append(Stale("targets", "timestamp", *group.name, len(apart), apart[0]))
+        evidence.outdated("targets", "timestamp", group.name, missing_rows(base, stored))
         return
     base, stamps = there, there["timestamp"].to_numpy()
     for target in targets:
         end = label_end_column(target.column)
         if target.column not in stored.columns:
-            evidence.stale.append(Stale("targets", target.column, *group.name, stored.height, int(stamps[0])))
+            evidence.outdated("targets", target.column, group.name, stamps)
             continue
         other = not_as_stored(base[target.column], stored[target.column])
         other |= ~base[end].eq_missing(stored[end]).to_numpy()
-        if other.any():
-            first = int(stamps[other][0])
-            evidence.stale.append(Stale("targets", target.column, *group.name, int(other.sum()), first))
+        evidence.outdated("targets", target.column, group.name, stamps[other])
 
 
 def _label_ends(group: Group, base: pl.DataFrame, targets: list[TargetInstance], evidence: Evidence) -> None:
@@ -153,15 +151,16 @@ def _hold(
             evidence.valid.add(target.column)
 
 
-def _pivots(group: Group, target: TargetInstance, count: int, base: Array, evidence: Evidence) -> None:
+def _pivots(
+    group: Group, target: TargetInstance, formula: Formula, count: int, base: Array, evidence: Evidence
+) -> None:
     """Single rows of one target: other bars before its yardstick, other columns beside it, another horizon."""
-    formula = next(f for f in target_formulas(group) if f.columns == (target.column,))
     yardstick, horizon = _reach(group, target)
     stamps = group.prepared["timestamp"].to_numpy()
     for row in _rows_with_labels(group, base, yardstick.lookback, horizon, count):
         low = max(0, row - 2 * yardstick.lookback - 8)
         window = group.prepared.slice(low, row + horizon + 1 - low)
-        own = value_or_nan(formula, window)[row - low]
+        own = _label(formula, window)[row - low]
         evidence.tried.add(target.column)
         if _is_other(float(base[row]), own):
             detail = "that lie before twice its yardstick, or after its end, cut off"
@@ -172,8 +171,12 @@ def _pivots(group: Group, target: TargetInstance, count: int, base: Array, evide
         for how in _reads_outside(formula, window, row - low, yardstick, own):
             detail = f"bars at or before the row, outside {_text(yardstick)}, {how}"
             evidence.suspect(target.column, group.name, [stamps[row]], detail, "labels", OUTSIDE)
-        if any(_is_other(own, value_or_nan(formula, other)[row - low]) for other in _other_horizons(window, row - low)):
+        if any(_is_other(own, _label(formula, other)[row - low]) for other in _other_horizons(window, row - low)):
             evidence.reacting.add(target.column)
+
+
+def _label(formula: Formula, bars: pl.DataFrame) -> Array:
+    return column_or_nan(formula, formula.columns[0], bars)
 
 
 def _side(group: Group, formula: Formula, row: int, base: Array) -> str:
@@ -181,16 +184,16 @@ def _side(group: Group, formula: Formula, row: int, base: Array) -> str:
     segment = group.prepared["segment"].to_numpy()
     begin = int(np.searchsorted(segment, segment[row]))
     past = group.prepared.slice(begin, row + formula.ahead + 1 - begin)
-    return BEYOND if _is_other(float(base[row]), value_or_nan(formula, past)[row - begin]) else OUTSIDE
+    return BEYOND if _is_other(float(base[row]), _label(formula, past)[row - begin]) else OUTSIDE
 
 
 def _reads_outside(formula: Formula, window: pl.DataFrame, at: int, yardstick: Yardstick, own: float) -> Iterator[str]:
     """Ways to change what the label of row `at` may not read that change it."""
     start = at - yardstick.lookback + 1
-    if start > 0 and _is_other(own, value_or_nan(formula, window.slice(start))[at - start]):
+    if start > 0 and _is_other(own, _label(formula, window.slice(start))[at - start]):
         yield "that begin with it"
     for number, changed in enumerate(_other_pasts(window, at, yardstick), 1):
-        if _is_other(own, value_or_nan(formula, changed)[at]):
+        if _is_other(own, _label(formula, changed)[at]):
             yield f"changed at random, {number}"
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from tftctl.audit.leakage.classes import OPEN_TIME, OTHER_SYMBOLS, Question, classify
 from tftctl.audit.leakage.compare import Array, alongside, columns_of, differing, missing_rows, not_as_stored
-from tftctl.audit.leakage.evidence import Evidence, Stale, Unproven
+from tftctl.audit.leakage.evidence import UNSTEADY, Evidence, Unproven
 from tftctl.audit.leakage.joins import WRONG_RELEASES, Join, Misjoined, context_join, misjoined, note_misjoined
 from tftctl.audit.leakage.merges import Ways, explained_by, wrong_ways
 from tftctl.audit.leakage.world import Group
@@ -62,9 +62,8 @@ def _nothing_else(
 ) -> None:
     """A column that does not apply to a group is null there (F4)."""
     for name in snapshot.meta("fused").get("columns", {}):
-        if name not in known and name in fused.columns and fused[name].count():
-            rows = fused["timestamp"].to_numpy()[fused[name].is_not_null().to_numpy()]
-            evidence.stale.append(Stale("fused", name, *group.name, rows.size, int(rows[0])))
+        if name not in known and name in fused.columns:
+            evidence.outdated("fused", name, group.name, fused["timestamp"].filter(fused[name].is_not_null()))
 
 
 def _others_next(snapshot: Snapshot, join: Join, value: str) -> Array:
@@ -95,8 +94,7 @@ def _own_columns(
 ) -> None:
     there = alongside(features, fused)
     if there is None:
-        lost = missing_rows(features, fused)
-        evidence.stale.append(Stale("fused", "timestamp", *group.name, len(lost), lost[0]))
+        evidence.outdated("fused", "timestamp", group.name, missing_rows(features, fused))
         return
     features = there
     stamps = fused["timestamp"].to_numpy()
@@ -168,14 +166,14 @@ def _contextual(layout: Layout, group: Group, fused: pl.DataFrame, evidence: Evi
             evidence.valid.add(name)
             evidence.valued.add(name)
         if differing(values[name], twice[name]).any():
-            evidence.unproven.append(Unproven(name, *group.name, "two identical runs give different values"))
+            evidence.unproven.append(Unproven(name, *group.name, UNSTEADY))
             continue
         apart = differing(values[name][seen], moved[name], tolerance[name])
         if apart.any():
             _other_rows(group, fused, run, name, np.sort(seen[apart]), evidence)
-        elif (other := not_as_stored(base[name], fused[name])).any():
-            first = int(fused["timestamp"].to_numpy()[other][0])
-            evidence.stale.append(Stale("fused", name, *group.name, int(other.sum()), first))
+        else:
+            other = not_as_stored(base[name], fused[name])
+            evidence.outdated("fused", name, group.name, fused["timestamp"].to_numpy()[other])
 
 
 def _inputs_there(layout: Layout, group: Group, fused: pl.DataFrame) -> bool:

@@ -12,7 +12,7 @@ from tftctl.audit.leakage.crosssections import audit_cross_sections
 from tftctl.audit.leakage.effort import Effort
 from tftctl.audit.leakage.evidence import Evidence, Suspicion
 from tftctl.audit.leakage.features import compare_stored, fresh_features, try_cuts
-from tftctl.audit.leakage.formulas import Formula, indicator_formulas, values_of
+from tftctl.audit.leakage.formulas import Formula, column_or_nan, indicator_formulas
 from tftctl.audit.leakage.labels import audit_labels
 from tftctl.audit.leakage.levels import audit_levels
 from tftctl.audit.leakage.pokes import poke
@@ -76,7 +76,7 @@ def _of_indicator(group: Group, formula: Formula, suspicion: Suspicion) -> tuple
     column = suspicion.column
 
     def run(frame: pl.DataFrame) -> Array:
-        return values_of([formula], frame).get(column, np.full(frame.height, np.nan))
+        return column_or_nan(formula, column, frame)
 
     inside = [int(row - start) for row in rows if start <= row < stop]
     labels = {name: label[start:stop] for name, label in _labels(group).items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tftctl.audit.findings import Audit, Case, Finding, worst
+from tftctl.audit.findings import Audit, Case, Finding
 from tftctl.audit.time.checks import CHECKS, judge, ragged_ends
 from tftctl.audit.time.evidence import longest_gaps, new_folder, write_gaps, write_json
 from tftctl.audit.time.files import FileOptions, read_series
@@ -16,6 +16,7 @@ from tftctl.audit.time.series import Series
 from tftctl.audit.time.tables import TABLES, table_series
 from tftctl.core.errors import DataError, UsageError, choices
 from tftctl.core.progress import Report, silent
+from tftctl.core.verdicts import worst
 from tftctl.store import Snapshot
 
 LONGEST = 20
