@@ -9,7 +9,21 @@ import typer
 
 def register(app: typer.Typer) -> list[str]:
     """Add every group and top-level command to the root; their names, in the order in which a user meets them."""
-    from tftctl.cli import audit, config, data, evaluate, features, macro, plugins, prune, runs, start, store, train
+    from tftctl.cli import (
+        audit,
+        config,
+        data,
+        evaluate,
+        features,
+        macro,
+        plugins,
+        prune,
+        runs,
+        select,
+        start,
+        store,
+        train,
+    )
 
     entries: dict[str, Any] = {
         "init": start.init,
@@ -23,6 +37,7 @@ def register(app: typer.Typer) -> list[str]:
         "resume": train.resume,
         "warm-start": train.warm_start,
         "eval": evaluate.evaluate,
+        "select": select.app,
         "audit": audit.app,
         "prune": prune.prune,
         "runs": runs.app,

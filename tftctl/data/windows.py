@@ -52,19 +52,28 @@ class WindowSource:
         period = self.period[group]
         steps = torch.arange(1 - self.encoder_length, 1)
         raw = self.features[origins[:, None] + steps]
-        encoder = self._scaled(raw, self.mean[period][:, None], self.std[period][:, None])
-        decoder = torch.zeros(origins.numel(), 1, encoder.shape[-1])
-        if self.known.numel():
-            mean, std = self.mean[period][:, self.known], self.std[period][:, self.known]
-            decoder[:, 0, self.known] = ((self.next_known[origins] - mean) / std).clamp(-CLIP, CLIP)
         return {
-            "encoder": encoder,
-            "decoder": decoder,
+            "encoder": self._scaled(raw, self.mean[period][:, None], self.std[period][:, None]),
+            "decoder": self.ahead(origins)[:, None],
             "codes": self.codes[group],
             "period": period,
             "labels": self.labels[origins],
             "origin": origins,
         }
+
+    def rows(self, numbers: Tensor) -> Tensor:
+        """Single rows (B,) as encoders hold them: (B, F + M), scaled, nulls 0 beside their block's flag."""
+        period = self.period[self.group[numbers]]
+        return self._scaled(self.features[numbers], self.mean[period], self.std[period])
+
+    def ahead(self, origins: Tensor) -> Tensor:
+        """The decoder positions of some origins (B,): (B, F + M), scaled, 0 where nothing is known in advance."""
+        position = torch.zeros(origins.numel(), self.features.shape[1] + self.blocks)
+        if self.known.numel():
+            period = self.period[self.group[origins]]
+            mean, std = self.mean[period][:, self.known], self.std[period][:, self.known]
+            position[:, self.known] = ((self.next_known[origins] - mean) / std).clamp(-CLIP, CLIP)
+        return position
 
     def _scaled(self, raw: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         null = raw.isnan()

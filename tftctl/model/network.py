@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_forecasting.metrics import MAE, MultiLoss
 from pytorch_forecasting.models import TemporalFusionTransformer
 from torch import Tensor, nn
 
+# the three variable selections of the network
+Part = Literal["encoder", "decoder", "static"]
 _CATEGORIES = ("c_symbol", "c_period")
 
 
@@ -70,6 +72,51 @@ class ForecastNetwork(nn.Module):
             "decoder_lengths": torch.ones(size, dtype=torch.long, device=device),
             "target_scale": torch.empty(0, device=device),
         }
+
+    def gate_names(self, part: Part) -> list[str]:
+        """Variables of a variable selection in the order of their gates: x_ or c_ and the name."""
+        return list(self._selection(part).input_sizes)
+
+    def gates(self, part: Part, codes: Tensor, reals: Tensor) -> Tensor:
+        """Weights (B, V) that a variable selection gives its V variables in single rows; those of a row sum to one.
+
+        codes (2,) of the group that all rows are of; reals (B, F + M) scaled, in the order of a batch. Encoder and
+        decoder weigh a row by itself and its group alone (R1), so that neither LSTM nor attention is run. Formula:
+        softmax of a gated residual network over all variables, Lim et al. (2021), eq. 6.
+        """
+        names, selection = self.gate_names(part), self._selection(part)
+        if len(names) < 2:  # nothing to choose from, and no network for it
+            return torch.ones(reals.shape[0], len(names), device=reals.device)
+        context = None if part == "static" else self._selection_context(codes)
+        flat = torch.cat([*self._categories(names, codes, reals.shape[0]), self._scaled_up(names, reals)], dim=-1)
+        return torch.softmax(selection.flattened_grn(flat, context), dim=-1)
+
+    def _selection(self, part: Part) -> Any:
+        return getattr(self.tft, f"{part}_variable_selection")
+
+    def _selection_context(self, codes: Tensor) -> Tensor:
+        """What a group's categories tell the selections of its rows: (1, hidden)."""
+        names = self.gate_names("static")
+        static = torch.zeros(1, self.shape.hidden_size, device=codes.device)
+        if names:
+            embedded = zip(names, self._categories(names, codes, 1), strict=True)
+            static, _ = self.tft.static_variable_selection(dict(embedded))
+        return self.tft.static_context_variable_selection(static)
+
+    def _categories(self, names: Sequence[str], codes: Tensor, rows: int) -> list[Tensor]:
+        """Embeddings of the categories among some variables, each (B, width): they stand before all reals."""
+        chosen = [name for name in names if name in _CATEGORIES]
+        return [self.tft.input_embeddings[name](codes[_CATEGORIES.index(name)]).expand(rows, -1) for name in chosen]
+
+    def _scaled_up(self, names: Sequence[str], reals: Tensor) -> Tensor:
+        """The reals among some variables after their prescalers, one behind the other: all of them in one step."""
+        places = {name: place for place, name in enumerate(real_names(self.shape.reals))}
+        chosen = [name for name in names if name in places]
+        if not chosen:
+            return reals[:, :0]
+        layers = [self.tft.prescalers[name] for name in chosen]
+        weight, bias = torch.stack([layer.weight[:, 0] for layer in layers]), torch.stack([x.bias for x in layers])
+        return torch.addcmul(bias, reals[:, [places[name] for name in chosen], None], weight).flatten(1)
 
 
 class _RawOutput(TemporalFusionTransformer):
