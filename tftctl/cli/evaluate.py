@@ -12,6 +12,11 @@ from tftctl.cli.progress import progress_bar
 if TYPE_CHECKING:
     from tftctl.evaluate.evaluation import Evaluation
 
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-selection-overlap", help="Also a run whose inputs were selected on labels after its cut."),
+]
+
 
 def evaluate(
     ctx: typer.Context,
@@ -22,6 +27,7 @@ def evaluate(
     checkpoint: Annotated[
         str, typer.Option(metavar="best|last|top-k|PATH", help="top-k: the mean forecast of the kept ones.")
     ] = "best",
+    allow_selection_overlap: AllowOverlap = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Score a network beside the training mean and persistence; write its predictions."""
@@ -30,7 +36,10 @@ def evaluate(
     from tftctl.start.jobs import eval_job
 
     with progress_bar() as report:
-        found = eval_job(workspace_of(ctx), run, split, checkpoint, report)
+        overlap = allow_selection_overlap
+        found = eval_job(workspace_of(ctx), run, split, checkpoint, report, allow_selection_overlap=overlap)
+    if found.selection_overlap:
+        say(f"{found.run}: its inputs were selected on labels after its training cut; these scores are not independent")
     if as_json:
         emit_json(asdict(found))
     else:

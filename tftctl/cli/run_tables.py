@@ -37,6 +37,7 @@ def print_run(found: RunDetail) -> None:
 
 def _essentials(found: RunDetail) -> list[tuple[str, Any]]:
     from tftctl.train.audited import audit_words
+    from tftctl.train.selected import selection_words
 
     summary = found.summary
     return [
@@ -49,6 +50,7 @@ def _essentials(found: RunDetail) -> list[tuple[str, Any]]:
         ("device", found.facts.get("device")),
         ("targets", summary.targets),
         ("inputs", found.inputs),
+        ("selection", selection_words(found.facts.get("selection"))),
         ("origins", found.facts.get("origins")),
         ("audit", audit_words(found.facts.get("audit"))),
         ("epochs", summary.epochs),

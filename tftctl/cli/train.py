@@ -32,6 +32,10 @@ Trial = Annotated[
 AllowUnaudited = Annotated[
     bool, typer.Option("--allow-unaudited", help="Also on features that an audit has failed; the run says so.")
 ]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-selection-overlap", help="Also on inputs selected on labels after the cut; the run says so."),
+]
 Source = Annotated[str | None, typer.Argument(metavar="[RUN|CKPT]", help="A run, its folder, or a checkpoint file.")]
 
 
@@ -50,6 +54,7 @@ def train(
     log_name: LogName = None,
     fast_dev_run: Trial = False,
     allow_unaudited: AllowUnaudited = False,
+    allow_selection_overlap: AllowOverlap = False,
     overfit_batches: Annotated[
         int | None, typer.Option(min=1, help="Train on so many batches and look at the same, to see that it can learn.")
     ] = None,
@@ -76,6 +81,7 @@ def train(
         result = train_job(
             workspace, config, chosen, accelerator, tell, watch, plan=stage_plan, stage=stage, log_name=log_name,
             trial=fast_dev_run, overfit_batches=overfit_batches, allow_unaudited=allow_unaudited,
+            allow_selection_overlap=allow_selection_overlap,
         )  # fmt: skip
     _print_result(result, as_json)
 
@@ -114,6 +120,7 @@ def warm_start(
     log_name: LogName = None,
     fast_dev_run: Trial = False,
     allow_unaudited: AllowUnaudited = False,
+    allow_selection_overlap: AllowOverlap = False,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -126,6 +133,7 @@ def warm_start(
         result = warm_start_job(
             workspace_of(ctx), source, config, chosen, accelerator, tell, watch, plan=stage_plan, stage=stage,
             log_name=log_name, trial=fast_dev_run, allow_unaudited=allow_unaudited,
+            allow_selection_overlap=allow_selection_overlap,
         )  # fmt: skip
     _print_result(result, as_json)
 

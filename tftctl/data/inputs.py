@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tftctl.core.errors import ConfigError, choices
 from tftctl.core.names import is_target_column
+from tftctl.data.allowlist import PLACE
 from tftctl.data.spec import InputSpec
 from tftctl.features.columns import INPUT_ROLES
 
@@ -17,17 +17,18 @@ def choose_inputs(
 ) -> list[InputSpec]:
     """Inputs in the order of the table. `columns` is the `columns` entry of the fused table's meta.
 
-    Raises ConfigError for names that do not exist or may not be inputs.
+    `wanted` are names of the configuration, `allowlist` those of the allowlist; None for all. Raises ConfigError for
+    names that do not exist or may not be inputs.
     """
     names = list(wanted) if wanted is not None else allowed_columns(columns)
     if allowlist is not None:
         for name in allowlist:
-            _check(name, columns, "configs/selected_features.txt")
+            _check(name, columns, PLACE)
         names = [name for name in names if name in set(allowlist)]
     for name in names:
         _check(name, columns, "reals")
     if not names:
-        raise ConfigError("no input is left", "see reals in the model configuration and configs/selected_features.txt")
+        raise ConfigError("no input is left", f"see reals in the model configuration and {PLACE}")
     chosen = set(names)
     return [_spec(name, entry) for name, entry in columns.items() if name in chosen]
 
@@ -35,14 +36,6 @@ def choose_inputs(
 def allowed_columns(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every column that is an input when nobody says otherwise: scale-free, and no bar or age."""
     return [name for name, entry in columns.items() if entry["role"] in INPUT_ROLES and entry["scale"] == "free"]
-
-
-def read_allowlist(path: Path) -> list[str] | None:
-    """Names in `selected_features.txt`, one per line, `#` begins a comment; None when there is no such file."""
-    if not path.is_file():
-        return None
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line]
 
 
 def _check(name: str, columns: Mapping[str, Mapping[str, Any]], place: str) -> None:

@@ -22,6 +22,7 @@ from tftctl.train.checkpoint import LoadedCheckpoint, load_checkpoint
 from tftctl.train.predict import predict_split, prepare_split
 from tftctl.train.rundir import Run
 from tftctl.train.scores import Forecasts, score_all
+from tftctl.train.selected import overlaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Evaluation:
     `metrics`: rows of model, target, period, metric, value. `origins`: rows scored and left out. `chosen_until`:
     checkpoints were chosen on the validation labels that end by then. `checkpoints`: the network's scores of every
     single checkpoint, where several were averaged. `uncalibrated`: targets whose outputs are scores, no probabilities,
-    because their positive weights changed with every batch (M2).
+    because their positive weights changed with every batch (M2). `selection_overlap`: the run's inputs were selected on
+    labels after its training cut (A4).
     """
 
     run: str
@@ -45,19 +47,29 @@ class Evaluation:
     test_evaluations: int
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     uncalibrated: list[str] = field(default_factory=list)
+    selection_overlap: bool = False
 
 
 def evaluate(
-    workspace: Workspace, run: Run, split: Split, checkpoint: str, registry: Registry, report: Report = silent
+    workspace: Workspace,
+    run: Run,
+    split: Split,
+    checkpoint: str,
+    registry: Registry,
+    report: Report = silent,
+    *,
+    allow_selection_overlap: bool = False,
 ) -> Evaluation:
     """Forecast a split, write predictions beside truth into the run, and score the network and the baselines.
 
     Every model is scored at the same origins: those for which each has a forecast. With `top-k` the network's
     forecast is the mean of the kept checkpoints'. A look at the test part is counted before anything is scored.
-    Raises UsageError for a checkpoint that is not there or another run's, DataError for a split without origins.
+    Raises UsageError for a checkpoint that is not there or another run's, DataError for a split without origins, and
+    for a run whose inputs were selected on labels after its own cut, unless that is allowed (A4).
     """
     choice = choose_checkpoints(run, checkpoint)
     loaded = [_load(path, run) for path in choice.paths]
+    overlap = overlaps(run, loaded[0].content.spec.train_end, allow_overlap=allow_selection_overlap)
     prepared = prepare_split(Store(workspace.store), loaded[0], registry)
     _require_origins(prepared, run, split)
     found = [predict_split(prepared, entry, split, registry, report) for entry in loaded]
@@ -76,6 +88,7 @@ def evaluate(
         test_evaluations=looks,
         checkpoints=_single_scores(choice, found, registry) if len(found) > 1 else [],
         uncalibrated=[target.name for target in prepared.spec.targets if target.scores],
+        selection_overlap=overlap,
     )
     write_predictions(folder, prediction_frame(comparisons), asdict(evaluation))
     return evaluation

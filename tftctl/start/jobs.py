@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     Configurations = tuple[ModelConfig, WeightsConfig, CompositeConfig]
 
+# of a search that keeps nothing and scores nothing
+_TRIES = {"allow_unaudited": True, "allow_selection_overlap": True}
+
 
 def build_job(
     workspace: Workspace,
@@ -119,7 +122,7 @@ def train_job(
 ) -> TrainResult:
     """`tftctl train`; `plan` is a file of stages, `options` are those of `tftctl.train.undertaking.Asked`."""
     made = configurations(workspace, config, overrides, plan)
-    _require_tables(workspace, made[0], allow_unaudited=bool(options.get("allow_unaudited")))
+    _require_tables(workspace, made[0], options)
     from tftctl.train.fit import train
 
     return train(job_of(workspace, accelerator, say, watch), asked_of(made, plan, options))
@@ -130,10 +133,10 @@ def find_rate_job(
 ) -> RateTest:
     """`tftctl train --lr-find`."""
     made = configurations(workspace, config, overrides, None)
-    _require_tables(workspace, made[0], allow_unaudited=True)
+    _require_tables(workspace, made[0], _TRIES)
     from tftctl.train.rate import find_rate
 
-    return find_rate(job_of(workspace, accelerator, say, unwatched), asked_of(made, None, {}))
+    return find_rate(job_of(workspace, accelerator, say, unwatched), asked_of(made, None, _TRIES))
 
 
 def resume_job(
@@ -155,9 +158,10 @@ def resume_job(
     from tftctl.train.resume import resume
 
     loaded, parent = load_ancestor(workspace, source)
+    whole = named is not None
     if named is None and overrides:
         named = overridden(loaded.content.config, overrides)
-    return resume(job_of(workspace, accelerator, say, watch), loaded, parent, named)
+    return resume(job_of(workspace, accelerator, say, watch), loaded, parent, named, whole=whole)
 
 
 def warm_start_job(
@@ -175,7 +179,7 @@ def warm_start_job(
     """`tftctl warm-start`; without a name from `warm_start_ckpt`."""
     made = configurations(workspace, config, overrides, plan)
     source = _named(source or made[0].warm_start_ckpt, "warm_start_ckpt", "warm-start")
-    _require_tables(workspace, made[0], allow_unaudited=bool(options.get("allow_unaudited")))
+    _require_tables(workspace, made[0], options)
     from tftctl.train.ancestor import load_ancestor
     from tftctl.train.warm import warm_start
 
@@ -191,15 +195,20 @@ def configurations(
     return model, load_weights_config(workspace, plan), load_composite_config(workspace)
 
 
-def _require_tables(workspace: Workspace, model: ModelConfig, *, allow_unaudited: bool) -> None:
+def _require_tables(workspace: Workspace, model: ModelConfig, options: Mapping[str, Any]) -> None:
     """Said at once, not after the seconds that torch takes to load."""
+    from tftctl.data.allowlist import workspace_allowlist
     from tftctl.data.source import require_tables, snapshot_number
     from tftctl.store import Store
     from tftctl.train.audited import require_audited
+    from tftctl.train.selected import require_selected
 
+    allowlist = workspace_allowlist(workspace)
     with Store(workspace.store).read(snapshot_number(model)) as snapshot:
         require_tables(snapshot)
-        require_audited(snapshot, allow_unaudited=allow_unaudited, say=_said_later)
+        require_audited(snapshot, allow_unaudited=bool(options.get("allow_unaudited")), say=_said_later)
+        overlap = bool(options.get("allow_selection_overlap"))
+        require_selected(allowlist, snapshot, model, allow_overlap=overlap)
 
 
 def _said_later(line: str) -> None:
@@ -233,10 +242,18 @@ def job_of(workspace: Workspace, accelerator: str, say: Say, watch: Watch) -> Jo
 
 
 def eval_job(
-    workspace: Workspace, run: str | None, split: Split, checkpoint: str, report: Report = silent
+    workspace: Workspace,
+    run: str | None,
+    split: Split,
+    checkpoint: str,
+    report: Report = silent,
+    *,
+    allow_selection_overlap: bool = False,
 ) -> Evaluation:
     """`tftctl eval`."""
     from tftctl.evaluate.evaluation import evaluate
     from tftctl.train.rundir import find_run
 
-    return evaluate(workspace, find_run(workspace, run), split, checkpoint, load_registry(workspace), report)
+    found, registry = find_run(workspace, run), load_registry(workspace)
+    overlap = allow_selection_overlap
+    return evaluate(workspace, found, split, checkpoint, registry, report, allow_selection_overlap=overlap)

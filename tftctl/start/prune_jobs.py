@@ -28,11 +28,12 @@ def prune_job(
     """Cut as a training with this model configuration would; `dry_run` writes nothing."""
     from tftctl.audit.prune.inputs import Inputs
     from tftctl.audit.prune.prune import prune, try_out
-    from tftctl.data.inputs import read_allowlist
+    from tftctl.data.allowlist import workspace_allowlist
     from tftctl.store import Store
 
     model = load_model_config(workspace, config, overrides)
-    inputs = Inputs(model.inputs, read_allowlist(workspace.configs / "selected_features.txt"))
+    allowlist = workspace_allowlist(workspace)
+    inputs = Inputs(model.inputs, allowlist.names if allowlist else None)
     store = Store(workspace.store)
     if dry_run:
         return try_out(store, rules, model, inputs, report)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import ConfigError
+from tftctl.core.progress import Say
+from tftctl.data.allowlist import Allowlist, workspace_allowlist
 from tftctl.data.assemble import Prepared, prepare_training
-from tftctl.data.inputs import choose_inputs, read_allowlist
+from tftctl.data.inputs import choose_inputs
 from tftctl.data.source import require_tables, snapshot_number
 from tftctl.data.spec import TargetSpec
 from tftctl.plugins import Registry
@@ -23,6 +25,7 @@ from tftctl.train.device import Device, choose_device
 from tftctl.train.judge import Judge
 from tftctl.train.losses import choose_targets
 from tftctl.train.monitor import check_monitor
+from tftctl.train.selected import require_before, selection_facts, tell_selection
 from tftctl.train.session import carry_out
 from tftctl.train.stages import Stage, enabled, idle_targets, planned, whole_training
 from tftctl.train.undertaking import Asked, Job, TrainResult, Undertaking, first_process
@@ -32,8 +35,8 @@ def train(job: Job, asked: Asked) -> TrainResult:
     """Train on the snapshot that the configuration names and write a new run directory.
 
     Everything that can be wrong with the configuration is found before there is a run directory. Raises DataError
-    when the data cannot make windows, an audit of them has failed, or the run cannot be written, ConfigError for names
-    that do not exist.
+    when the data cannot make windows, an audit of them has failed, the selection of inputs has read past the cut, or
+    the run cannot be written, ConfigError for names that do not exist.
     """
     with job.store.read(snapshot_number(asked.config)) as snapshot:
         require_audited(snapshot, allow_unaudited=asked.allow_unaudited, say=first_process(job.say))
@@ -53,8 +56,9 @@ def prepare(job: Job, asked: Asked, snapshot: Snapshot, command: Literal["train"
     targets = choose_targets(config.targets, described, config, job.registry)
     _check_outputs(config, targets)
     check_scores(asked, targets, config.periods or snapshot.periods("fused"), job.registry)
-    allowlist = read_allowlist(job.workspace.configs / "selected_features.txt")
-    inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist)
+    allowlist = workspace_allowlist(job.workspace)
+    listed = allowlist.names if allowlist else None
+    inputs = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, listed)
     stages = _stages(asked, config.model_copy(update={"lr": peak}))
     idle = idle_targets(stages, config.targets, described, job.registry)
     if idle:
@@ -64,13 +68,25 @@ def prepare(job: Job, asked: Asked, snapshot: Snapshot, command: Literal["train"
         stages = [stages[0].model_copy(update={"last": 1})]
     weighted = [target.model_copy(update={"weight": stages[0].weights[target.name]}) for target in targets]
     prepared = prepare_training(job.workspace.store, snapshot, config, inputs, weighted, job.registry)
+    selection = _selected(allowlist, asked, prepared, snapshot, say)
     judge = make_judge(job, asked, prepared)
     prepared = narrowed(prepared, asked, stages[0], device)
     stages, steps = limit_steps(stages, prepared, asked, device)
     course = make_course(
         prepared, config, stages, steps, device, lr=peak, warmup=config.warm_start.warmup if is_warm else True
     )
-    return Undertaking(command, asked, prepared, course, device, judge, allowlist)
+    return Undertaking(command, asked, prepared, course, device, judge, selection)
+
+
+def _selected(
+    allowlist: Allowlist | None, asked: Asked, prepared: Prepared, snapshot: Snapshot, say: Say
+) -> dict[str, Any] | None:
+    """What the manifest says of the selection. Raises DataError for one that has read past the cut, unless allowed."""
+    spec, allowed = prepared.spec, asked.allow_selection_overlap
+    if not allowed:
+        require_before(allowlist, spec.train_end)
+    tell_selection(allowlist, snapshot, spec.train_end, [target.name for target in spec.targets], spec.periods, say)
+    return selection_facts(allowlist, snapshot, allow_overlap=allowed)
 
 
 def make_judge(job: Job, asked: Asked, prepared: Prepared) -> Judge:

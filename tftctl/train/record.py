@@ -43,7 +43,7 @@ def record_run(
     snapshot: Snapshot,
     registry: Registry,
     prepared: Prepared,
-    allowlist: list[str] | None,
+    selection: Mapping[str, Any] | list[str] | None,
     device: Device,
     ancestry: Ancestry,
     options: Mapping[str, Any],
@@ -57,7 +57,7 @@ def record_run(
         "composite_score.yaml": content.composite,
         "features.yaml": snapshot.meta("fused").get("config", {}),
     }
-    facts = _facts(content, snapshot, registry, prepared, allowlist, device, ancestry)
+    facts = _facts(content, snapshot, registry, prepared, selection, device, ancestry)
     facts["audit"] = audit_facts(snapshot, allow_unaudited=allow_unaudited)
     try:
         for name, document in documents.items():
@@ -73,7 +73,7 @@ def _facts(
     snapshot: Snapshot,
     registry: Registry,
     prepared: Prepared,
-    allowlist: list[str] | None,
+    selection: Mapping[str, Any] | list[str] | None,
     device: Device,
     ancestry: Ancestry,
 ) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _facts(
         "snapshot": snapshot.number,
         "data_versions": content.data_versions,
         "origin": snapshot.meta("fused").get("origin"),
-        "selection": allowlist,
+        "selection": selection,
         "seed": content.config.seed,
         "device": asdict(device),
         "plugins": plugins,

@@ -9,8 +9,9 @@ from typing import Any
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.errors import ConfigError, DataError, UsageError
 from tftctl.core.progress import Say
+from tftctl.data.allowlist import PLACE, workspace_allowlist
 from tftctl.data.assemble import Prepared, prepare_again
-from tftctl.data.inputs import choose_inputs, read_allowlist
+from tftctl.data.inputs import choose_inputs
 from tftctl.store import Snapshot
 from tftctl.train.audited import was_allowed
 from tftctl.train.checkpoint import CheckpointContent, Course, LoadedCheckpoint, Progress
@@ -34,12 +35,16 @@ SCHEDULE = (
 )  # fmt: skip
 
 
-def resume(job: Job, loaded: LoadedCheckpoint, parent: Run | None, given: ModelConfig | None) -> TrainResult:
+def resume(
+    job: Job, loaded: LoadedCheckpoint, parent: Run | None, given: ModelConfig | None, *, whole: bool = True
+) -> TrainResult:
     """Continue a training exactly: optimiser, schedule, stage, generators, order, best scores.
 
-    `given` is a configuration that the user has named, None to take the checkpoint's. Raises ConfigError where data,
-    features or the shape of the network differ from the checkpoint's, DataError where the store does, UsageError
-    when there is nothing left to train.
+    `given` is a configuration that the user has named, None to take the checkpoint's; `whole`: a whole one, that is
+    compared together with the workspace's allowlist, and not the checkpoint's with changes. Inputs, cut and so the
+    selection are the parent's, whatever the allowlist says now. Raises ConfigError where data, features or the shape
+    of the network differ from the checkpoint's, DataError where the store does, UsageError when there is nothing left
+    to train.
     """
     content, say = loaded.content, first_process(job.say)
     config = content.config if given is None else merged(content, given, say)
@@ -49,7 +54,7 @@ def resume(job: Job, loaded: LoadedCheckpoint, parent: Run | None, given: ModelC
         )
     with job.store.read(content.spec.snapshot) as snapshot:
         _check_data(content, snapshot)
-        if given is not None:
+        if given is not None and whole:
             _check_inputs(job, content, config, snapshot)
         prepared = prepare_again(job.store.root, snapshot, content.spec, job.registry)
         device = choose_device(job.accelerator, config)
@@ -135,13 +140,14 @@ def _check_data(content: CheckpointContent, snapshot: Snapshot) -> None:
 
 def _check_inputs(job: Job, content: CheckpointContent, config: ModelConfig, snapshot: Snapshot) -> None:
     """The configuration that was named would choose the same inputs, the allowlist of the workspace included."""
-    allowlist = read_allowlist(job.workspace.configs / "selected_features.txt")
-    chosen = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, allowlist)
+    allowlist = workspace_allowlist(job.workspace)
+    listed = allowlist.names if allowlist else None
+    chosen = choose_inputs(snapshot.meta("fused").get("columns", {}), config.inputs, listed)
     now, before = [item.name for item in chosen], [item.name for item in content.spec.inputs]
     if now != before:
         more, fewer = [name for name in now if name not in before], [name for name in before if name not in now]
         raise ConfigError(
-            f"the checkpoint of {content.run} has other inputs: configs/selected_features.txt and reals "
+            f"the checkpoint of {content.run} has other inputs: {PLACE} and reals "
             f"add {_names(more)} and drop {_names(fewer)}",
             "resume with its own configuration (tftctl resume RUN), or: tftctl warm-start",
         )

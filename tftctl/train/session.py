@@ -188,7 +188,7 @@ def _record(
     asked = undertaking.asked
     options = {"stage_plan": asked.plan, "overfit_batches": asked.overfit_batches, "log_name": asked.log_name}
     record_run(
-        run, undertaking.command, content, snapshot, job.registry, undertaking.prepared, undertaking.allowlist,
+        run, undertaking.command, content, snapshot, job.registry, undertaking.prepared, undertaking.selection,
         undertaking.device, ancestry, {**options, **facts}, allow_unaudited=asked.allow_unaudited,
     )  # fmt: skip
 

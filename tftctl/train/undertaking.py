@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
@@ -51,7 +51,8 @@ class Asked:
 
     `plan`: the stages one after the other instead of the first one for all epochs, from `stage` on. `overfit_batches`:
     train on that many batches, and look at these. `trial`: one step and one batch of validation, and no run.
-    `allow_unaudited`: also on features that an audit has failed.
+    `allow_unaudited`: also on features that an audit has failed. `allow_selection_overlap`: also with a selection that
+    has read labels after this training's cut.
     """
 
     config: ModelConfig
@@ -63,11 +64,16 @@ class Asked:
     overfit_batches: int | None = None
     trial: bool = False
     allow_unaudited: bool = False
+    allow_selection_overlap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Undertaking:
-    """A training whose every step is known. `loaded` is the checkpoint that it begins with, `parent` its run."""
+    """A training whose every step is known.
+
+    `selection` is what the manifest says of the chosen inputs (a list of names where an older version wrote it).
+    `loaded` is the checkpoint that it begins with, `parent` its run.
+    """
 
     command: Literal["train", "resume", "warm-start"]
     asked: Asked
@@ -75,7 +81,7 @@ class Undertaking:
     course: Course
     device: Device
     judge: Judge
-    allowlist: list[str] | None = None
+    selection: dict[str, Any] | list[str] | None = None
     loaded: LoadedCheckpoint | None = None
     parent: Run | None = None
 

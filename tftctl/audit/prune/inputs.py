@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tftctl.audit.prune.names import Described
+from tftctl.data.allowlist import PLACE
 from tftctl.data.inputs import allowed_columns, choose_inputs
 from tftctl.data.spec import InputSpec
 
@@ -27,7 +28,7 @@ class Inputs:
 
     def missed(self, gone: Collection[str]) -> dict[str, list[str]]:
         """Names that files of the configuration list and that are gone, by file."""
-        files = {"configs/model_config.yaml": self.wanted, "configs/selected_features.txt": self.allowlist}
+        files = {"configs/model_config.yaml": self.wanted, PLACE: self.allowlist}
         missed = {file: [name for name in names or () if name in set(gone)] for file, names in files.items()}
         return {file: names for file, names in missed.items() if names}
 

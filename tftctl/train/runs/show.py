@@ -16,7 +16,7 @@ from tftctl.train.runs.checkpoints import SavedCheckpoint, saved_checkpoints
 from tftctl.train.runs.summary import COMPOSITE, LOSS, RunSummary, parent_of, read_manifest, summarise
 
 _MAIN = ("epoch", "step", "stage", COMPOSITE, LOSS, "train_loss", "lr")
-_ESSENTIALS = ("seed", "device", "origins", "audit", "plugins", "versions", "machine", "arguments")
+_ESSENTIALS = ("seed", "device", "origins", "audit", "selection", "plugins", "versions", "machine", "arguments")
 
 
 @dataclass(frozen=True, slots=True)
