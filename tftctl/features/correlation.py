@@ -62,6 +62,25 @@ def clusters(correlation: Array, threshold: float) -> list[list[int]]:
     return sorted((found for found in members if len(found) > 1), key=lambda found: (-len(found), found[0]))
 
 
+def linked(strength: Array, limit: float, linkage: str) -> list[list[int]]:
+    """Clusters of two or more columns of strength (C, C) whose distance 1 - strength lies below 1 - limit.
+
+    `complete` linkage: all pairs of a cluster; `average`: its pairs on average.
+    """
+    from scipy.cluster.hierarchy import fcluster
+    from scipy.cluster.hierarchy import linkage as link
+    from scipy.spatial.distance import squareform
+
+    if len(strength) < 2:
+        return []
+    distance = np.clip(1 - strength, 0, None)
+    np.fill_diagonal(distance, 0)
+    tree = link(squareform(distance, checks=False), linkage)
+    labels = fcluster(tree, np.nextafter(1 - limit, 0), criterion="distance")
+    members = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
+    return [found for found in members if len(found) > 1]
+
+
 def _ranks(values: Array) -> Array:
     """Mean ranks, centred and between -1 and 1, NaN where missing."""
     ranks = pl.Series(values).fill_nan(None).rank("average")

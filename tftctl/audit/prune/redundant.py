@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tftctl.audit.prune.choosing import Preference
 from tftctl.audit.prune.measure import Measures
 from tftctl.audit.prune.rules import How
-from tftctl.features.correlation import LEAST_COMMON
+from tftctl.features.correlation import LEAST_COMMON, linked
 
 Array = npt.NDArray[np.float64]
 
@@ -62,7 +62,7 @@ def correlated(
     left = [place for place, _ in enumerate(names)]
     while True:
         gone = []
-        for cluster in _clusters(strength[np.ix_(left, left)], limit, linkage):
+        for cluster in linked(strength[np.ix_(left, left)], limit, linkage):
             members = [left[place] for place in cluster]
             for place, kept in _going(names, strength, members, preference):
                 gone.append(place)
@@ -83,22 +83,6 @@ def _going(
     for place in members:
         if place not in staying:
             yield place, max(staying, key=lambda kept: strength[place, kept])
-
-
-def _clusters(strength: Array, limit: float, linkage: str) -> list[list[int]]:
-    """Clusters of two or more whose distance 1 - strength lies below 1 - limit."""
-    from scipy.cluster.hierarchy import fcluster
-    from scipy.cluster.hierarchy import linkage as link
-    from scipy.spatial.distance import squareform
-
-    if len(strength) < 2:
-        return []
-    distance = np.clip(1 - strength, 0, None)
-    np.fill_diagonal(distance, 0)
-    tree = link(squareform(distance, checks=False), linkage)
-    labels = fcluster(tree, np.nextafter(1 - limit, 0), criterion="distance")
-    members = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
-    return [found for found in members if len(found) > 1]
 
 
 def _over_periods(names: Sequence[str], measures: Sequence[Measures], rule: How) -> Array:

@@ -1,0 +1,236 @@
+"""`tftctl select aggregate-core`: evidence of all targets and periods as one core set of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import polars as pl
+
+from tftctl.core.errors import UsageError, choices
+from tftctl.select.evidence import Evidence
+from tftctl.select.gate_scores import Agreement, GateScores, agreement
+from tftctl.select.ranking import rank_scores
+
+_PATTERN = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What makes the core: `topk` features at most, null for all; `pinned` always, `banned` never (names or patterns).
+
+    `level`: the chance that any feature without information becomes evidence, over all targets and periods together.
+    `keep_below` also takes features without evidence, up to topk.
+    """
+
+    weights: Mapping[str, float]
+    topk: int | None = None
+    pinned: Sequence[str] = ()
+    banned: Sequence[str] = ()
+    tft_bonus: float = 0.15
+    level: float = 0.05
+    keep_below: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Core:
+    """`selected` in the order of their rank, and a row of `summary` for every feature of the pool."""
+
+    selected: tuple[str, ...]
+    summary: pl.DataFrame
+    topk: int
+    agreement: Mapping[str, Agreement] = field(default_factory=dict)
+    without_gate: tuple[str, ...] = ()
+
+
+def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | None = None) -> Core:
+    """Rank all features of the evidence and choose.
+
+    A feature's score is the mean of its rank scores, targets by their weights and each target's periods alike, over
+    the cells where it has values; beside it `tft_bonus` times its gate score. It is evidence where its importance, or
+    that of the cluster of which it is the best, passes the threshold at `level` divided by the number of cells
+    (Bonferroni). Raises UsageError for a topk larger than the pool, names that are not in it, and weights of 0 alone.
+    """
+    weighed = [cell for cell in evidence if rules.weights.get(cell.target, 1.0) > 0]
+    if not weighed:
+        raise UsageError("every target of the evidence weighs 0", "give one of them a weight, or name another --stage")
+    pool = list(dict.fromkeys(name for cell in evidence for name in cell.features["feature"].to_list()))
+    topk = _topk(rules.topk, len(pool))
+    pinned, banned = _named(rules.pinned, pool, "pinned"), _named(rules.banned, pool, "banned")
+    scores = dict.fromkeys(pool, 0.0) | _scores(weighed, rules.weights)
+    bonus = gates.scores if gates is not None else {}
+    total = {name: scores[name] + rules.tft_bonus * bonus.get(name, 0.0) for name in pool}
+    proof = _proof(weighed, rules.level)
+    order = sorted(pool, key=lambda name: (-total[name], name))
+    selected = _choose(order, topk, pinned, banned, proof, keep_below=rules.keep_below)
+    rows = [
+        {
+            "rank": place,
+            "feature": name,
+            "selected": name in selected,
+            "why": _why(name, selected, pinned, banned, proof),
+            "score": total[name],
+            "trees": scores[name],
+            "gate": bonus.get(name),
+            "p": proof[name].p if name in proof else None,
+            "above": proof[name].above if name in proof else 0,
+            "best": proof[name].best if name in proof else None,
+            "cluster_of": proof[name].clustered if name in proof else False,
+            **_per_period(name, weighed, rules.weights),
+        }
+        for place, name in enumerate(order, 1)
+    ]
+    return Core(
+        selected=tuple(name for name in order if name in selected),
+        summary=pl.DataFrame(rows, infer_schema_length=None),
+        topk=topk,
+        agreement=_agreements(weighed, rules.weights, scores, gates),
+        without_gate=tuple(name for name in pool if gates is not None and name not in gates.scores),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """The smallest p over cells, corrected for their number; `above` counts cells at their own level."""
+
+    p: float
+    above: int
+    best: str
+    clustered: bool
+    evident: bool
+
+
+def _topk(asked: int | None, pool: int) -> int:
+    if asked is not None and asked > pool:
+        raise UsageError(f"topk {asked}: the pool has {pool} features", f"use at most {pool}, or leave --topk out")
+    return pool if asked is None else asked
+
+
+def _named(asked: Sequence[str], pool: Sequence[str], what: str) -> set[str]:
+    found: set[str] = set()
+    for text in asked:
+        matching = {name for name in pool if fnmatchcase(name, text)} if _is_pattern(text) else {text} & set(pool)
+        if not matching:
+            raise UsageError(f"{what}: {text!r} is no feature of the evidence", choices(text, pool, "features"))
+        found |= matching
+    return found
+
+
+def _is_pattern(text: str) -> bool:
+    return any(mark in text for mark in _PATTERN)
+
+
+def cell_scores(cell: Evidence) -> dict[str, float]:
+    """Rank scores of one cell by importance; one below zero means as little as none."""
+    table = cell.features
+    values = [max(value, 0.0) for value in table["importance"].to_list()]
+    return rank_scores(dict(zip(table["feature"].to_list(), values, strict=True)))
+
+
+def _scores(cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str, float]:
+    """Weighted mean of the rank scores: each target's weight is divided evenly among the cells it has."""
+    sums: dict[str, float] = {}
+    totals: dict[str, float] = {}
+    count = {cell.target: sum(other.target == cell.target for other in cells) for cell in cells}
+    for cell in cells:
+        weight = weights.get(cell.target, 1.0) / count[cell.target]
+        for name, score in cell_scores(cell).items():
+            sums[name] = sums.get(name, 0.0) + weight * score
+            totals[name] = totals.get(name, 0.0) + weight
+    return {name: sums[name] / totals[name] for name in sums}
+
+
+def _per_period(name: str, cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str, float | None]:
+    """The score at each period, None where the feature has no values there."""
+    periods = dict.fromkeys(cell.period for cell in cells)
+    return {
+        f"trees_{period}": _scores([cell for cell in cells if cell.period == period], weights).get(name)
+        for period in periods
+    }
+
+
+def _proof(cells: Sequence[Evidence], level: float) -> dict[str, _Proof]:
+    found: dict[str, _Proof] = {}
+    for cell in cells:
+        table = cell.features
+        best_of = _best_of_clusters(table)
+        for row in table.iter_rows(named=True):
+            stands_for = best_of.get(row["cluster"]) == row["feature"] and row["cluster_p"] < row["p"]
+            p = min(1.0, (row["cluster_p"] if stands_for else row["p"]) * len(cells))
+            known = found.get(row["feature"])
+            above = bool(row["above"]) or (bool(row["cluster_above"]) and stands_for)
+            count = (known.above if known else 0) + above
+            if known is None or p < known.p:
+                where = f"{cell.target}@{cell.period}"
+                found[row["feature"]] = _Proof(p, count, where, stands_for, p <= level)
+            else:
+                found[row["feature"]] = _Proof(known.p, count, known.best, known.clustered, known.evident)
+    return found
+
+
+def _best_of_clusters(table: pl.DataFrame) -> dict[int, str]:
+    """The member of each cluster with the largest importance of its own; the table is sorted by it."""
+    best: dict[int, str] = {}
+    for cluster, name in table.select("cluster", "feature").iter_rows():
+        if cluster is not None:
+            best.setdefault(cluster, name)
+    return best
+
+
+def _choose(
+    order: Sequence[str],
+    topk: int,
+    pinned: set[str],
+    banned: set[str],
+    proof: Mapping[str, _Proof],
+    *,
+    keep_below: bool,
+) -> set[str]:
+    """Pinned ones first, also when these alone are more than topk; then the best that are evidence."""
+    chosen = pinned - banned
+    for name in order:
+        if len(chosen) >= topk:
+            break
+        if name not in banned and (keep_below or (name in proof and proof[name].evident)):
+            chosen.add(name)
+    return chosen
+
+
+def _why(name: str, selected: set[str], pinned: set[str], banned: set[str], proof: Mapping[str, _Proof]) -> str:
+    if name in banned:
+        return "banned"
+    if name in pinned:
+        return "pinned"
+    if name in proof and proof[name].evident:
+        return "evidence" if name in selected else "beyond topk"
+    return "kept without evidence" if name in selected else "below the threshold"
+
+
+def _agreements(
+    cells: Sequence[Evidence], weights: Mapping[str, float], scores: Mapping[str, float], gates: GateScores | None
+) -> dict[str, Agreement]:
+    """Over all periods, and of each."""
+    if gates is None:
+        return {}
+    found = {"all": agreement(scores, gates.scores)}
+    for period in dict.fromkeys(cell.period for cell in cells):
+        mine = _scores([cell for cell in cells if cell.period == period], weights)
+        found[period] = agreement(mine, gates.weights.get(period, {}))
+    return found
+
+
+def summary_document(core: Core) -> dict[str, Any]:
+    """Of a core: what was chosen and why, for JSON."""
+    return {
+        "selected": list(core.selected),
+        "topk": core.topk,
+        "pool": core.summary.height,
+        "counts": {why: int(number) for why, number in core.summary.group_by("why").len().iter_rows()},
+        "agreement": {
+            period: {"features": found.features, "spearman": found.spearman, "top": found.top, "overlap": found.overlap}
+            for period, found in core.agreement.items()
+        },
+        "without_gate": list(core.without_gate),
+    }

@@ -1,0 +1,159 @@
+"""The evidence of one target at one period: trees, permutations, null probes and their threshold (SEMANTICS A5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tftctl.core.config.selection import SelectionConfig
+from tftctl.core.times import iso
+from tftctl.select.evidence import SCHEMA, Evidence
+from tftctl.select.folds import Cell, TestFold, make_folds
+from tftctl.select.importance import Design, FoldLosses, measure_fold
+from tftctl.select.resampling import Means, adjusted_p, block_means, greatest
+from tftctl.select.rows import Pool, Rows
+from tftctl.select.shifts import make_grid, shift_limits, shifted
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Threshold:
+    """z beyond which an importance means something, and the null distribution (D,) that it is a quantile of."""
+
+    z: float
+    largest: Array
+    probe: float
+
+    def p(self, z: Array) -> Array:
+        """Adjusted p-values; 1 for what no probe falls short of."""
+        return np.where(z > self.probe, adjusted_p(z, self.largest), 1.0)
+
+
+def measure_cell(
+    pool: Pool, cell: Cell, clusters: Sequence[Sequence[int]], settings: SelectionConfig, seed: Sequence[int]
+) -> Evidence:
+    """Judge every feature of a period for one target. Raises DataError where a fold is too small."""
+    folds = make_folds(pool, cell, settings.folds, list(seed))
+    design, shift = make_design(pool, cell, clusters, seed)
+    losses = [measure_fold(pool, cell, fold, design, settings, seed) for fold in folds]
+    rows = np.concatenate([found.rows for found in losses])
+    constant = sum(float(found.constant.sum()) for found in losses) / rows.sum()
+    increase = np.concatenate([found.increase for found in losses], axis=1) / constant
+    means = block_means(increase, rows, int(np.random.default_rng(seed).integers(2**31)))
+    threshold = _threshold(means, design, settings.level)
+    facts = _facts(pool, cell, folds, losses, threshold, settings) | {"probe_shift_instants": shift}
+    return Evidence(cell.target, cell.period, _table(pool, cell, design, losses, means, threshold), facts)
+
+
+def make_design(pool: Pool, cell: Cell, clusters: Sequence[Sequence[int]], seed: Sequence[int]) -> tuple[Design, int]:
+    """Every feature with its shifted copy as a probe, and clusters of both; and by how many instants they are shifted.
+
+    All probes are shifted alike: they keep the correlations that the features have among each other.
+    """
+    columns = pool.columns(cell.period)
+    size = columns.size
+    rows = np.flatnonzero(pool.of(cell.period) & (pool.panel.available_at <= pool.until))
+    grid = make_grid(pool.panel.available_at[rows], pool.panel.group[rows].astype(np.int64))
+    least, most = shift_limits(grid.instants, cell.span_ms)
+    shift = int(np.random.default_rng([*seed, 7]).integers(least, most + 1))
+    units: list[Rows] = [np.array([number]) for number in range(2 * size)]
+    units += [np.array(members) + offset for offset in (0, size) for members in clusters]
+    return Design(columns, np.arange(size), tuple(units), rows, shifted(grid, shift)), shift
+
+
+def _threshold(means: Means, design: Design, level: float) -> Threshold:
+    """The quantile of the largest z of probes and their clusters, and never less than the largest that there is."""
+    mine = np.array([unit[0] >= design.columns.size for unit in design.units])
+    probes = Means(means.mean[mine], means.se[mine], means.low[mine], means.high[mine], means.draws[:, mine])
+    largest = greatest(probes)
+    seen = float(probes.z.max(initial=0.0))
+    return Threshold(max(float(np.quantile(largest, 1 - level)), seen), largest, seen)
+
+
+def _table(
+    pool: Pool, cell: Cell, design: Design, losses: Sequence[FoldLosses], means: Means, threshold: Threshold
+) -> pl.DataFrame:
+    names = pool.periods[cell.period]
+    size = len(names)
+    p = threshold.p(means.z)
+    above = means.z > threshold.z
+    single = slice(0, 2 * size)
+    cluster, number = np.full(2 * size, -1), np.full(2 * size, -1)
+    for place in range(2 * size, len(design.units)):
+        cluster[design.units[place]] = place
+        number[design.units[place]] = (place - 2 * size) % max((len(design.units) - 2 * size) // 2, 1) + 1
+    alone = cluster < 0
+
+    def of_cluster(values: Any) -> list[Any]:
+        return [None if lone else value for lone, value in zip(alone, values[cluster].tolist(), strict=True)]
+
+    table = {
+        "feature": [*names, *names],
+        "kind": ["feature"] * size + ["probe"] * size,
+        "gain": np.mean([found.gain for found in losses], axis=0),
+        "importance": means.mean[single],
+        "se": means.se[single],
+        "low": means.low[single],
+        "high": means.high[single],
+        "z": means.z[single],
+        "p": p[single],
+        "above": above[single],
+        "cluster": [None if lone else int(value) for lone, value in zip(alone, number, strict=True)],
+        **{
+            f"cluster_{name}": of_cluster(values)
+            for name, values in (("importance", means.mean), ("low", means.low), ("high", means.high),
+                                 ("z", means.z), ("p", p), ("above", above))
+        },
+    }  # fmt: skip
+    return pl.DataFrame(table, schema=SCHEMA).sort(
+        ["kind", "importance", "gain"], descending=[False, True, True], maintain_order=True
+    )
+
+
+def _facts(
+    pool: Pool,
+    cell: Cell,
+    folds: Sequence[TestFold],
+    losses: Sequence[FoldLosses],
+    threshold: Threshold,
+    settings: SelectionConfig,
+) -> dict[str, Any]:
+    constant = sum(float(found.constant.sum()) for found in losses)
+    model = sum(float(found.model.sum()) for found in losses)
+    return {
+        "target": cell.target,
+        "period": cell.period,
+        "kind": pool.kinds[cell.target],
+        "snapshot": pool.snapshot,
+        "data": pool.data,
+        "cut": iso(pool.cut),
+        "until": iso(pool.until),
+        "last_label_end": iso(cell.last_label_end),
+        "rows": cell.rows,
+        "label_span_hours": cell.span_ms / 3_600_000,
+        "folds": [
+            {
+                "first": iso(fold.first),
+                "last": iso(fold.last),
+                "train_rows": fold.train_rows,
+                "train_rows_read": int(fold.train.size),
+                "test_rows": fold.test_rows,
+                "test_rows_read": int(fold.test.size),
+                "blocks": int(found.rows.size),
+                "skill": 1 - float(found.model.sum() / found.constant.sum()),
+            }
+            for fold, found in zip(folds, losses, strict=True)
+        ],
+        "skill": 1 - model / constant,
+        "level": settings.level,
+        "threshold_z": threshold.z,
+        "largest_probe_z": threshold.probe,
+        "learner": settings.trees.learner,
+        "seed": settings.seed,
+    }

@@ -1,0 +1,82 @@
+"""The network's gates as a score of features, and whether they agree with the trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tftctl.core.errors import DataError
+from tftctl.select.evidence import read_facts
+from tftctl.select.ranking import rank_scores
+
+COLUMNS = ("variables", "period", "symbol", "feature", "kind", "weight", "spread", "origins", "rank")
+ALL_SYMBOLS = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class GateScores:
+    """Score in [0, 1] per feature, the mean over periods; weights per period; facts of the checkpoint."""
+
+    scores: Mapping[str, float]
+    weights: Mapping[str, Mapping[str, float]]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of trees and gates: Spearman's correlation over `features` that both know, and the share that the best `top` of
+    either have in common."""
+
+    features: int
+    spearman: float | None
+    top: int
+    overlap: float | None
+
+
+def read_gates(path: Path) -> GateScores:
+    """The file that `tftctl select tft-gating` writes. Raises DataError where it is not there or not that."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist", f"make it: tftctl select tft-gating --ckpt RUN --out {path}")
+    try:
+        table = pl.read_csv(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path} cannot be read: {error}", "make it again: tftctl select tft-gating") from None
+    lacking = [name for name in COLUMNS if name not in table.columns]
+    if lacking:
+        raise DataError(f"{path} has no column {lacking[0]!r}", "make it again: tftctl select tft-gating")
+    mine = table.filter(
+        (pl.col("variables") == "encoder") & (pl.col("symbol") == ALL_SYMBOLS) & (pl.col("kind") == "real")
+    )
+    weights = {
+        str(period): dict(zip(rows["feature"].to_list(), rows["weight"].cast(pl.Float64).to_list(), strict=True))
+        for (period,), rows in mine.group_by(["period"], maintain_order=True)
+    }
+    ranked = [rank_scores(found) for found in weights.values()]
+    names = dict.fromkeys(name for found in ranked for name in found)
+    scores = {name: _mean([found[name] for found in ranked if name in found]) for name in names}
+    return GateScores(scores, weights, read_facts(path.with_suffix(".json")) or {})
+
+
+def agreement(trees: Mapping[str, float], gates: Mapping[str, float]) -> Agreement:
+    """How far two scores of the same features say the same."""
+    from scipy.stats import spearmanr
+
+    names = [name for name in trees if name in gates]
+    if len(names) < 3:
+        return Agreement(len(names), None, 0, None)
+    found = float(spearmanr([trees[name] for name in names], [gates[name] for name in names]).statistic)
+    top = max(1, len(names) // 4)
+    best = [set(_best(scores, names, top)) for scores in (trees, gates)]
+    return Agreement(len(names), None if found != found else found, top, len(best[0] & best[1]) / top)
+
+
+def _best(scores: Mapping[str, float], names: Sequence[str], top: int) -> list[str]:
+    return sorted(names, key=lambda name: (-scores[name], name))[:top]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

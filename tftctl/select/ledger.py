@@ -1,0 +1,76 @@
+"""How much has been tried: one line per piece of work, for the whole workspace (SEMANTICS A5).
+
+The same work done again (the same rows, settings and seed) is the same trial; it is counted once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tftctl.core.times import iso, now_ms
+from tftctl.core.workspace import Workspace
+
+FILE = "selection_trials.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The file of a workspace; it grows by whole lines only."""
+
+    path: Path
+
+    def count(self, command: str, key: str, trials: Mapping[str, int]) -> None:
+        """Remember that a piece of work has tried so many choices per target; `key` says which work it was."""
+        if any(line.get("key") == key and line.get("trials") == dict(trials) for line in self._lines("trials")):
+            return
+        self._append({"kind": "trials", "command": command, "key": key, "trials": dict(trials)})
+
+    def trials(self, targets: Iterable[str]) -> dict[str, int]:
+        """Trials so far, of all commands, per target; of one piece of work the most that it has counted."""
+        most: dict[str, Counter[str]] = {}
+        for line in self._lines("trials"):
+            known = most.setdefault(str(line.get("key")), Counter())
+            for target, number in line["trials"].items():
+                known[target] = max(known[target], int(number))
+        total: Counter[str] = sum(most.values(), Counter())
+        return {target: total[target] for target in targets}
+
+    def spend(self, key: str, data: str, first: int, last: int) -> int:
+        """Look at a nested fold; returns how many other pieces of work have looked at any part of it before."""
+        earlier = {
+            str(line["key"])
+            for line in self._lines("nested")
+            if line["first"] < last and line["last"] > first and line["key"] != key
+        }
+        if not any(line["key"] == key for line in self._lines("nested")):
+            self._append({"kind": "nested", "key": key, "data": data, "first": first, "last": last})
+        return len(earlier)
+
+    def _lines(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        if not self.path.is_file():
+            return
+        for text in self.path.read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            if line.get("kind") == kind:
+                yield line
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        """One write in append mode: two commands at once cannot overwrite each other's line."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, (json.dumps({"at": iso(now_ms()), **line}) + "\n").encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def ledger_of(workspace: Workspace) -> Ledger:
+    """The ledger of a workspace; it lies with the runs, which outlive reports."""
+    return Ledger(workspace.runs / FILE)

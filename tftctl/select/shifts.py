@@ -1,0 +1,75 @@
+"""Rows that stand in for others: circular shifts in time, and permutations of blocks of time (SEMANTICS A5).
+
+Both move all symbols together: a row takes the value that its own symbol has at another instant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tftctl.data.splits import Instants
+
+Rows = npt.NDArray[np.int64]
+# label spans by which a shift has to be longer (A5)
+SPANS = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """Rows by instant and symbol: `table` (instants, symbols) has row numbers, -1 where a symbol has none.
+
+    `place` and `symbol` (rows,) say where each row stands.
+    """
+
+    instants: Instants
+    table: Rows
+    place: Rows
+    symbol: Rows
+
+    def moved(self, order: Rows) -> Rows:
+        """For each row the one of its symbol at `order[place]`; its own rows in turn where there is none."""
+        found = self.table[order[self.place], self.symbol]
+        for symbol in range(self.table.shape[1]):
+            mine = np.flatnonzero(self.symbol == symbol)
+            lost = mine[found[mine] < 0]
+            if lost.size:
+                found[lost] = mine[(np.searchsorted(mine, lost) + 1 + lost.size) % mine.size]
+        return found
+
+
+def make_grid(available_at: Instants, symbol: Rows) -> Grid:
+    """The grid of rows that are available at these instants; every symbol has at most one at an instant."""
+    instants, place = np.unique(available_at, return_inverse=True)
+    table = np.full((instants.size, int(symbol.max(initial=0)) + 1), -1, np.int64)
+    table[place, symbol] = np.arange(available_at.size)
+    return Grid(instants, table, place, symbol)
+
+
+def shift_limits(instants: Instants, span_ms: int) -> tuple[int, int]:
+    """The shortest and longest circular shift, in instants, that moves every row by more than ten label spans."""
+    size = instants.size
+    least = int(np.searchsorted(instants, instants[0] + SPANS * span_ms, side="right")) if size else 0
+    last = int(np.searchsorted(instants, instants[-1] - SPANS * span_ms, side="left")) if size else 0
+    return max(least, size - last, 1), size - max(least, size - last, 1)
+
+
+def shifted(grid: Grid, by: int) -> Rows:
+    """The row that each takes its values from when time is turned by so many instants."""
+    size = grid.instants.size
+    return grid.moved((np.arange(size) - by) % size)
+
+
+def permuted_blocks(grid: Grid, block_ms: int, rng: np.random.Generator) -> Rows:
+    """The same with blocks of time in another order; the first block begins anywhere."""
+    return grid.moved(block_order(grid.instants, block_ms, rng))
+
+
+def block_order(instants: Instants, block_ms: int, rng: np.random.Generator) -> Rows:
+    """A permutation of instants that keeps blocks of `block_ms` together."""
+    offset = int(rng.integers(max(block_ms, 1)))
+    number = (instants - instants[0] + offset) // max(block_ms, 1)
+    blocks = np.split(np.arange(instants.size), np.flatnonzero(np.diff(number)) + 1)
+    return np.concatenate([blocks[place] for place in rng.permutation(len(blocks))])
