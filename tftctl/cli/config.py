@@ -13,7 +13,8 @@ from tftctl.core.errors import UsageError, choices
 app = typer.Typer(help="Show the configuration, check it, list what is allowed.", no_args_is_help=True)
 
 NameArgument = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="features, model, weights or composite; all when left out.")
+    str | None,
+    typer.Argument(metavar="NAME", help="features, model, weights, composite or selection; all when left out."),
 ]
 INVALID = 2
 
@@ -40,7 +41,7 @@ def validate(
     ctx: typer.Context,
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILES", help="Default: all of configs/.")] = None,
     kind: Annotated[
-        Literal["features", "model", "weights", "composite"] | None,
+        Literal["features", "model", "weights", "composite", "selection"] | None,
         typer.Option("--as", help="What the files configure, where their names do not say it."),
     ] = None,
     as_json: JsonFlag = False,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tftctl.core.config.features import FeaturesConfig, IndicatorEntry, TargetEntry
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.problems import Problem
+from tftctl.core.config.selection import SelectionConfig
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.errors import TftctlError, nearest
 from tftctl.core.registry import Registry
@@ -33,6 +34,9 @@ def name_problems(place: str, config: BaseModel, registry: Registry, targets: Ki
                 yield from _known_target(place, f"{stage}.{name}", name, targets)
             for index, name in enumerate(entry.targets or ()):
                 yield from _known_target(place, f"{stage}.targets.{index}", name, targets)
+    elif isinstance(config, SelectionConfig):
+        for index, name in enumerate(config.targets or ()):
+            yield from _known_target(place, f"targets.{index}", name, targets)
     elif isinstance(config, CompositeConfig):
         for key, weight in config.root.items():
             yield from _score(place, key, weight, registry, targets)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tftctl.core.errors import DataError
 from tftctl.core.workspace import MARKER
 
-TEMPLATES = ("features.yaml", "model_config.yaml", "weights_config.yaml", "composite_score.yaml")
+TEMPLATES = ("features.yaml", "model_config.yaml", "weights_config.yaml", "composite_score.yaml", "selection.yaml")
 
 _MARKER_TEXT = """\
 # This folder is a tftctl workspace.

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tftctl.core.config.explain import line_of
 from tftctl.core.config.features import FeaturesConfig
-from tftctl.core.config.loading import CONFIGS, load
+from tftctl.core.config.loading import CONFIGS, OPTIONAL, load
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.problems import ConfigProblems, Problem
 from tftctl.core.config.yaml import KeyPath, key_lines, read_text, read_yaml
@@ -36,7 +36,7 @@ def validate_files(
 ) -> Validation:
     """Check the named files, or all of `configs/`.
 
-    A file's name says which configuration it is, unless `kind` does (features, model, weights, composite).
+    A file's name says which configuration it is, unless `kind` does (features, model, weights, composite, selection).
     Raises UsageError where neither does.
     """
     names, skipped = _files(workspace, paths, kind)
@@ -85,7 +85,10 @@ def _files(
         return dict.fromkeys(paths or [workspace.configs / CONFIGS[kind][0]], CONFIGS[kind][1]), []
     if not paths:
         present = sorted(workspace.configs.glob("*.y*ml"))
-        ours = {workspace.configs / name: model for name, model in known.items()}
+        asked = {
+            name: model for name, model in known.items() if name not in OPTIONAL or workspace.configs / name in present
+        }
+        ours = {workspace.configs / name: model for name, model in asked.items()}
         return ours, [path for path in present if path.name not in known]
     for path in paths:
         if path.name not in known:

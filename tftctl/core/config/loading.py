@@ -12,6 +12,7 @@ from tftctl.core.config.explain import explain, line_of
 from tftctl.core.config.features import FeaturesConfig
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.config.problems import SCHEMA_HINT, ConfigProblems, Problem
+from tftctl.core.config.selection import SelectionConfig
 from tftctl.core.config.training import CompositeConfig, WeightsConfig
 from tftctl.core.config.yaml import KeyPath, dump_yaml, key_lines, parse_value, parse_yaml, read_text, read_yaml
 from tftctl.core.errors import ConfigError
@@ -24,6 +25,7 @@ __all__ = [
     "load_composite_config",
     "load_features_config",
     "load_model_config",
+    "load_selection_config",
     "load_weights_config",
     "overridden",
     "read_yaml",
@@ -37,7 +39,10 @@ CONFIGS: dict[str, tuple[str, type[BaseModel]]] = {
     "model": ("model_config.yaml", ModelConfig),
     "weights": ("weights_config.yaml", WeightsConfig),
     "composite": ("composite_score.yaml", CompositeConfig),
+    "selection": ("selection.yaml", SelectionConfig),
 }
+# a workspace need not have these: defaults hold without them
+OPTIONAL = frozenset({"selection.yaml"})
 
 
 def load_features_config(workspace: Workspace, overrides: Sequence[str] | None = None) -> FeaturesConfig:
@@ -62,9 +67,16 @@ def load_composite_config(workspace: Workspace, path: Path | None = None) -> Com
     return load(path or workspace.configs / "composite_score.yaml", CompositeConfig)
 
 
+def load_selection_config(
+    workspace: Workspace, path: Path | None = None, overrides: Sequence[str] | None = None
+) -> SelectionConfig:
+    """`configs/selection.yaml`, or another file, with overrides."""
+    return load(path or workspace.configs / "selection.yaml", SelectionConfig, overrides)
+
+
 def load(path: Path, model: type[Model], overrides: Sequence[str] | None = None) -> Model:
-    """Read and check one file. Raises ConfigError with every problem in it."""
-    text = read_text(path)
+    """Read and check one file; one that need not be there has its defaults. Raises ConfigError with every problem."""
+    text = "{}" if path.name in OPTIONAL and not path.exists() else read_text(path)
     document = parse_yaml(text, str(path))
     for override in overrides or ():
         document = _override(document, override)
