@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tftctl.cli.output import JsonFlag, counted, emit_json, print_table, say, workspace_of
+from tftctl.cli.output import JsonFlag, Overrides, counted, emit_json, print_table, say, workspace_of
 from tftctl.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -19,6 +19,67 @@ app = typer.Typer(help="Evidence for features, one core set, and how far to trus
 @app.callback()
 def select() -> None:
     """Evidence for features, one core set, and how far to trust it. Only what lies before the training cut is read."""
+
+
+Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these, separated by commas.")]
+Config = Annotated[Path | None, typer.Option(help="Another file than configs/model_config.yaml, which says the cuts.")]
+Selection = Annotated[Path | None, typer.Option(help="Another file than configs/selection.yaml.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Cells at a time; by default one per core.")]
+SkipUnfit = Annotated[
+    bool, typer.Option("--skip-unfit", help="Leave out targets and periods with too few rows or one class, by name.")
+]
+ValMode = Annotated[
+    Literal["ratio", "days"] | None, typer.Option(help="Test folds of a share of the days, or of days.")
+]
+ValRatio = Annotated[float | None, typer.Option(help="Share of the training days in a test fold.", metavar="SHARE")]
+ValDays = Annotated[int | None, typer.Option(min=1, help="Days in a test fold, with --val-mode days.")]
+FoldCount = Annotated[int | None, typer.Option(min=1, help="Test only so many folds, the newest.")]
+Learner = Annotated[
+    Literal["lightgbm", "random_forest", "extra_trees"] | None, typer.Option(help="The trees that are asked.")
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="In the workspace; a Parquet and a CSV file per cell.")]
+
+
+@app.command("tree-perm")
+def tree_perm(
+    ctx: typer.Context,
+    val_mode: ValMode = None,
+    val_ratio: ValRatio = None,
+    val_days: ValDays = None,
+    folds: FoldCount = None,
+    periods: Names = None,
+    targets: Names = None,
+    learner: Learner = None,
+    preview: Annotated[int, typer.Option(min=0, help="Print so many features of each target and period.")] = 10,
+    out: Out = Path("reports/feature_evidence/tree_perm"),
+    jobs: Jobs = None,
+    skip_unfit: SkipUnfit = False,
+    config: Config = None,
+    selection: Selection = None,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Importance of every feature for every target and period, by trees on purged folds of the training rows.
+
+    Importance is by how much the loss on test rows grows when a feature takes its values at other times (blocks of
+    time change places, all symbols together), with a 95 % interval. What shifted copies of all features reach is the
+    threshold below which it means nothing. -o KEY=VALUE is for selection.yaml, -o model.KEY=VALUE for the model's cuts.
+    """  # fmt: skip
+    from tftctl.cli.select_display import show_trees, tree_document
+    from tftctl.start.select_jobs import tree_job
+    from tftctl.start.select_settings import Asked
+
+    changes = _changes(
+        {"folds.val_mode": val_mode, "folds.val_ratio": val_ratio, "folds.val_days": val_days, "folds.folds": folds,
+         "trees.learner": learner}
+    )  # fmt: skip
+    asked = Asked(config, selection, overrides or (), changes, _listed(targets), _listed(periods))
+    with progress_bar() as report:
+        found = tree_job(workspace_of(ctx), asked, out, jobs, say, report, skip_unfit=skip_unfit)
+    if as_json:
+        emit_json(tree_document(found, str(out)))
+    else:
+        show_trees(found, preview, str(out))
 
 
 @app.command("tft-gating")
@@ -53,6 +114,78 @@ def tft_gating(
         emit_json(found.document())
     else:
         _show_gates(found)
+
+
+TftFile = Annotated[
+    Path | None, typer.Option("--tft-file", metavar="FILE.csv", help="Gates, as tft-gating writes them.")
+]
+TftBonus = Annotated[
+    float | None,
+    typer.Option("--tft-bonus", min=0, help="What the best gate adds to a score of 0 to 1.  [default: 0.15]"),
+]
+Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Weights of this stage; by default of the first.")]
+Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="Another file than configs/weights_config.yaml.")]
+Topk = Annotated[int | None, typer.Option(min=1, help="Features at most.  [default: 128, or all there are]")]
+Pin = Annotated[list[str] | None, typer.Option(metavar="NAME|GLOB", help="Always select it; repeatable.")]
+Ban = Annotated[list[str] | None, typer.Option(metavar="NAME|GLOB", help="Never select it; repeatable.")]
+KeepBelow = Annotated[
+    bool, typer.Option("--keep-below", help="Also features without evidence, the best first, up to --topk.")
+]
+AllowlistOut = Annotated[Path, typer.Option(metavar="FILE", help="What tftctl train reads.")]
+
+
+@app.command("aggregate-core")
+def aggregate_core(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Option("--in", metavar="DIR", help="Evidence of tree-perm.")] = Path(
+        "reports/feature_evidence/tree_perm"
+    ),
+    weights: Weights = None,
+    stage: Stage = None,
+    tft_file: TftFile = None,
+    tft_bonus: TftBonus = None,
+    topk: Topk = None,
+    pin: Pin = None,
+    ban: Ban = None,
+    keep_below: KeepBelow = False,
+    out_summary: Annotated[Path, typer.Option(metavar="FILE.csv", help="A row per feature.")] = Path(
+        "reports/feature_evidence/aggregated_core.csv"
+    ),
+    out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """One core set of features from the evidence of all targets and periods, and the allowlist that training reads.
+
+    Ranks of each target and period become scores (the best is 1), targets weigh as in the stage plan, the gates of a
+    trained network add a bonus. Only features with evidence are taken: above the threshold at level 0.05 over all
+    targets and periods together.
+    """
+    from tftctl.cli.select_display import show_core
+    from tftctl.select.aggregate_core import summary_document
+    from tftctl.start.select_jobs import CoreAsked, core_job
+
+    asked = CoreAsked(
+        source, weights, stage, tft_file, tft_bonus, out_summary, out_allowlist, topk, tuple(pin or ()),
+        tuple(ban or ()), keep_below,
+    )  # fmt: skip
+    files = core_job(workspace_of(ctx), asked, overrides or [], say)
+    if as_json:
+        emit_json({**summary_document(files.core), "stage": files.stage, "evidence": files.summary,
+                   "allowlist": files.allowlist})  # fmt: skip
+    else:
+        show_core(files)
+
+
+def _changes(options: dict[str, Any]) -> list[str]:
+    """Options as changes of selection.yaml."""
+    return [f"{key}={value}" for key, value in options.items() if value is not None]
+
+
+def _listed(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def _show_gates(found: Gating) -> None:

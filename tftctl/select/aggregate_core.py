@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from tftctl.core.errors import UsageError, choices
-from tftctl.select.evidence import Evidence
+from tftctl.select.evidence import Evidence, replace_json
 from tftctl.select.gate_scores import Agreement, GateScores, agreement
 from tftctl.select.ranking import rank_scores
 
@@ -60,7 +62,8 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     topk = _topk(rules.topk, len(pool))
     pinned, banned = _named(rules.pinned, pool, "pinned"), _named(rules.banned, pool, "banned")
     scores = dict.fromkeys(pool, 0.0) | _scores(weighed, rules.weights)
-    bonus = gates.scores if gates is not None else {}
+    judged = _judged(weighed)
+    bonus = gates.scores(judged) if gates is not None else {}
     total = {name: scores[name] + rules.tft_bonus * bonus.get(name, 0.0) for name in pool}
     proof = _proof(weighed, rules.level)
     order = sorted(pool, key=lambda name: (-total[name], name))
@@ -86,8 +89,8 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
         selected=tuple(name for name in order if name in selected),
         summary=pl.DataFrame(rows, infer_schema_length=None),
         topk=topk,
-        agreement=_agreements(weighed, rules.weights, scores, gates),
-        without_gate=tuple(name for name in pool if gates is not None and name not in gates.scores),
+        agreement=_agreements(weighed, rules.weights, scores, gates, bonus),
+        without_gate=tuple(name for name in pool if gates is not None and name not in bonus),
     )
 
 
@@ -140,6 +143,14 @@ def _scores(cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str
             sums[name] = sums.get(name, 0.0) + weight * score
             totals[name] = totals.get(name, 0.0) + weight
     return {name: sums[name] / totals[name] for name in sums}
+
+
+def _judged(cells: Sequence[Evidence]) -> dict[str, set[str]]:
+    """Features with evidence at each period."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        found.setdefault(cell.period, set()).update(cell.features["feature"].to_list())
+    return found
 
 
 def _per_period(name: str, cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str, float | None]:
@@ -209,12 +220,16 @@ def _why(name: str, selected: set[str], pinned: set[str], banned: set[str], proo
 
 
 def _agreements(
-    cells: Sequence[Evidence], weights: Mapping[str, float], scores: Mapping[str, float], gates: GateScores | None
+    cells: Sequence[Evidence],
+    weights: Mapping[str, float],
+    scores: Mapping[str, float],
+    gates: GateScores | None,
+    bonus: Mapping[str, float],
 ) -> dict[str, Agreement]:
     """Over all periods, and of each."""
     if gates is None:
         return {}
-    found = {"all": agreement(scores, gates.scores)}
+    found = {"all": agreement(scores, bonus)}
     for period in dict.fromkeys(cell.period for cell in cells):
         mine = _scores([cell for cell in cells if cell.period == period], weights)
         found[period] = agreement(mine, gates.weights.get(period, {}))
@@ -234,3 +249,13 @@ def summary_document(core: Core) -> dict[str, Any]:
         },
         "without_gate": list(core.without_gate),
     }
+
+
+def write_summary(path: Path, core: Core, origin: Mapping[str, Any]) -> None:
+    """The summary as CSV; beside it the same as Parquet, and what was chosen from what (`origin`) as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, write in ((path.suffix, core.summary.write_csv), (".parquet", core.summary.write_parquet)):
+        staged = path.with_name(f".{path.stem}{suffix}.{os.getpid()}")
+        write(staged)
+        os.replace(staged, path.with_suffix(suffix))
+    replace_json(path.with_suffix(".json"), {**summary_document(core), **origin})

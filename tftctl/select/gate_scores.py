@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,23 @@ ALL_SYMBOLS = "*"
 
 @dataclass(frozen=True, slots=True)
 class GateScores:
-    """Score in [0, 1] per feature, the mean over periods; weights per period; facts of the checkpoint."""
+    """Mean gate weights of the encoder per period and feature, all symbols together; facts of the checkpoint."""
 
-    scores: Mapping[str, float]
     weights: Mapping[str, Mapping[str, float]]
     facts: Mapping[str, Any]
+
+    def scores(self, judged: Mapping[str, Collection[str]]) -> dict[str, float]:
+        """Rank score in [0, 1] per feature, the mean over the periods at which it is judged.
+
+        A column without values at a period has a gate there all the same; it says nothing.
+        """
+        ranked = [
+            rank_scores({name: weight for name, weight in self.weights[period].items() if name in names})
+            for period, names in judged.items()
+            if period in self.weights
+        ]
+        names = dict.fromkeys(name for found in ranked for name in found)
+        return {name: _mean([found[name] for found in ranked if name in found]) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +67,7 @@ def read_gates(path: Path) -> GateScores:
         str(period): dict(zip(rows["feature"].to_list(), rows["weight"].cast(pl.Float64).to_list(), strict=True))
         for (period,), rows in mine.group_by(["period"], maintain_order=True)
     }
-    ranked = [rank_scores(found) for found in weights.values()]
-    names = dict.fromkeys(name for found in ranked for name in found)
-    scores = {name: _mean([found[name] for found in ranked if name in found]) for name in names}
-    return GateScores(scores, weights, read_facts(path.with_suffix(".json")) or {})
+    return GateScores(weights, read_facts(path.with_suffix(".json")) or {})
 
 
 def agreement(trees: Mapping[str, float], gates: Mapping[str, float]) -> Agreement:
