@@ -96,8 +96,10 @@ def core_job(workspace: Workspace, asked: CoreAsked, overrides: list[str], say: 
     evidence = read_index(within(workspace, asked.source))
     gates = read_gates(within(workspace, asked.tft_file)) if asked.tft_file else None
     if gates is None and asked.tft_bonus is not None:
-        raise UsageError("--tft-bonus says what gates add, and --tft-file names none",
-                         "name the file of tftctl select tft-gating: --tft-file reports/feature_evidence/tft_gating.csv")  # fmt: skip
+        raise UsageError(
+            "--tft-bonus says what gates add, and --tft-file names none",
+            "name what tftctl select tft-gating has written: --tft-file reports/feature_evidence/tft_gating.csv",
+        )
     rules = core_rules(chosen, asked, weights, len({name for cell in evidence for name in cell.features["feature"]}))
     core = aggregate(evidence, rules, gates)
     key = digest([sorted(str(cell.facts.get("key")) for cell in evidence), str(rules), gates and gates.facts])
