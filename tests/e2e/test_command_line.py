@@ -192,7 +192,7 @@ def test_the_default_configuration_is_valid_and_opens_with_its_command(tmp_path:
     document("init", str(tmp_path))
     found = document("-w", str(tmp_path), "config", "validate")
     assert found["problems"] == []
-    assert len(found["files"]) == 4
+    assert len(found["files"]) == 5
     for path in (tmp_path / "configs").glob("*.yaml"):
         assert path.read_text().startswith("# tftctl ")
 

@@ -70,7 +70,7 @@ def make_folds(pool: Pool, cell: Cell, settings: Folds, seed: list[int]) -> list
         _check(pool, cell, fold, rows, number)
         rng = np.random.default_rng([*seed, number])
         (first, last), *_ = fold.blocks
-        train = _some(rows[fold.train], settings.train_rows, rng)
+        train = some(rows[fold.train], settings.train_rows, rng)
         test = thinned(pool.panel.available_at, rows[fold.test], settings.test_rows, rng)
         made.append(TestFold(number, first, last, train, test, fold.train.size, fold.test.size))
     return made
@@ -95,7 +95,8 @@ def thinned(available_at: Instants, rows: Rows, limit: int, rng: np.random.Gener
     return rows[place % step == int(rng.integers(step))]
 
 
-def _some(rows: Rows, limit: int, rng: np.random.Generator) -> Rows:
+def some(rows: Rows, limit: int, rng: np.random.Generator) -> Rows:
+    """At most `limit` of the rows, drawn, in their order."""
     return rows if rows.size <= limit else np.sort(rng.choice(rows, limit, replace=False, shuffle=False))
 
 
