@@ -54,7 +54,8 @@ def measure_cell(
 def make_design(pool: Pool, cell: Cell, clusters: Sequence[Sequence[int]], seed: Sequence[int]) -> tuple[Design, int]:
     """Every feature with its shifted copy as a probe, and clusters of both; and by how many instants they are shifted.
 
-    All probes are shifted alike: they keep the correlations that the features have among each other.
+    All probes are shifted alike: they keep the correlations that the features have among each other. What the calendar
+    makes is no probe: an hour of the day shifted in time is still the hour of the day.
     """
     columns = pool.columns(cell.period)
     size = columns.size
@@ -62,9 +63,13 @@ def make_design(pool: Pool, cell: Cell, clusters: Sequence[Sequence[int]], seed:
     grid = make_grid(pool.panel.available_at[rows], pool.panel.group[rows].astype(np.int64))
     least, most = shift_limits(grid.instants, cell.span_ms)
     shift = int(np.random.default_rng([*seed, 7]).integers(least, most + 1))
-    units: list[Rows] = [np.array([number]) for number in range(2 * size)]
-    units += [np.array(members) + offset for offset in (0, size) for members in clusters]
-    return Design(columns, np.arange(size), tuple(units), rows, shifted(grid, shift)), shift
+    names = pool.periods[cell.period]
+    probes = np.array([place for place, name in enumerate(names) if name not in pool.known], dtype=np.int64)
+    place_of = {int(column): size + number for number, column in enumerate(probes)}
+    copies = [[place_of[member] for member in members if member in place_of] for members in clusters]
+    units: list[Rows] = [np.array([number]) for number in range(size + probes.size)]
+    units += [np.array(members) for members in (*clusters, *(copy for copy in copies if len(copy) > 1))]
+    return Design(columns, probes, tuple(units), rows, shifted(grid, shift, least)), shift
 
 
 def _threshold(means: Means, design: Design, level: float) -> Threshold:
@@ -79,23 +84,23 @@ def _threshold(means: Means, design: Design, level: float) -> Threshold:
 def _table(
     pool: Pool, cell: Cell, design: Design, losses: Sequence[FoldLosses], means: Means, threshold: Threshold
 ) -> pl.DataFrame:
-    names = pool.periods[cell.period]
-    size = len(names)
+    names = list(pool.periods[cell.period])
+    probes = [names[place] for place in design.probes]
+    size = len(names) + len(probes)
     p = threshold.p(means.z)
     above = means.z > threshold.z
-    single = slice(0, 2 * size)
-    cluster, number = np.full(2 * size, -1), np.full(2 * size, -1)
-    for place in range(2 * size, len(design.units)):
+    single = slice(0, size)
+    cluster = np.full(size, -1)
+    for place in range(size, len(design.units)):
         cluster[design.units[place]] = place
-        number[design.units[place]] = (place - 2 * size) % max((len(design.units) - 2 * size) // 2, 1) + 1
     alone = cluster < 0
 
     def of_cluster(values: Any) -> list[Any]:
         return [None if lone else value for lone, value in zip(alone, values[cluster].tolist(), strict=True)]
 
     table = {
-        "feature": [*names, *names],
-        "kind": ["feature"] * size + ["probe"] * size,
+        "feature": [*names, *probes],
+        "kind": ["feature"] * len(names) + ["probe"] * len(probes),
         "gain": np.mean([found.gain for found in losses], axis=0),
         "importance": means.mean[single],
         "se": means.se[single],
@@ -104,7 +109,7 @@ def _table(
         "z": means.z[single],
         "p": p[single],
         "above": above[single],
-        "cluster": [None if lone else int(value) for lone, value in zip(alone, number, strict=True)],
+        "cluster": of_cluster(np.arange(len(design.units)) - size + 1),
         **{
             f"cluster_{name}": of_cluster(values)
             for name, values in (("importance", means.mean), ("low", means.low), ("high", means.high),

@@ -13,7 +13,7 @@ import polars as pl
 
 from tftctl.core.errors import DataError
 
-REVISION = 1
+REVISION = 2
 SCHEMA = {
     "feature": pl.String, "kind": pl.String, "gain": pl.Float64, "importance": pl.Float64, "se": pl.Float64,
     "low": pl.Float64, "high": pl.Float64, "z": pl.Float64, "p": pl.Float64, "above": pl.Boolean, "cluster": pl.Int64,

@@ -16,6 +16,8 @@ from tftctl.select.trees import AS_ZERO, LEAF, LEFT, RIGHT, Nodes
 Array = npt.NDArray[np.float64]
 Values = npt.NDArray[np.float32]
 BINS = 63
+# of which the bins are made: all of them would cost more than the trees
+BIN_ROWS = 10_000
 # LightGBM's missing types, bits 2 and 3 of decision_type; bit 1: missing goes left
 _NAN, _DEFAULT_LEFT = 2, 2
 _RATE = 1e-6
@@ -77,6 +79,7 @@ def _lightgbm(values: Values, label: Array, kind: Kind, settings: Trees, seed: i
         "bagging_freq": 1,
         "min_data_in_leaf": least_leaf(label.size),
         "max_bin": BINS,
+        "bin_construct_sample_cnt": BIN_ROWS,
         "seed": seed,
         "num_threads": 1,
         "deterministic": True,

@@ -41,8 +41,8 @@ class FoldLosses:
 class Design:
     """What is fitted and permuted: `columns` of the pool; column F + i is a probe, `probes[i]` of them shifted.
 
-    `units` are the columns, by their number among those, that are permuted together; `source` (rows of the pool's
-    period) gives a row's place in a shifted past, `rows` the rows it speaks of.
+    `units` are the columns, by their number among those, that are permuted together; `source` gives, for each
+    of `rows`, the place among them from which its probes come, -1 for none.
     """
 
     columns: Rows
@@ -73,8 +73,10 @@ def read_values(pool: Pool, design: Design, rows: Rows) -> Values:
     own = features[rows][:, design.columns]
     if not design.probes.size:
         return np.ascontiguousarray(own)
-    past = design.rows[design.source[np.searchsorted(design.rows, rows)]]
-    return np.concatenate([own, features[past][:, design.columns[design.probes]]], axis=1)
+    source = design.source[np.searchsorted(design.rows, rows)]
+    probes = features[design.rows[source]][:, design.columns[design.probes]]
+    probes[source < 0] = np.nan
+    return np.concatenate([own, probes], axis=1)
 
 
 def measure_fold(
@@ -86,7 +88,7 @@ def measure_fold(
     trained = scaled_labels(pool, cell, fold.train, fold.train)
     fitted = fit_trees(read_values(pool, design, fold.train), trained, kind, settings.trees, int(rng.integers(2**31)))
     label = scaled_labels(pool, cell, fold.train, fold.test)
-    values = read_values(pool, design, fold.test)
+    values = np.ascontiguousarray(read_values(pool, design, fold.test).T)
     instants = pool.panel.available_at[fold.test]
     # at least twice the label span (M6)
     width = max(2 * cell.span_ms, int(np.ptp(instants)) // BLOCKS_PER_FOLD, 1)
@@ -117,13 +119,13 @@ def _increases(
     blocks: tuple[Rows, int],
 ) -> Array:
     """(U, B) summed over the rows of a block, the mean over repeats."""
-    users = fitted.nodes.users(values.shape[1])
+    users = fitted.nodes.users(len(values))
     found = np.zeros((len(design.units), blocks[1]))
     for number, unit in enumerate(design.units):
         trees = np.unique(np.concatenate([users[column] for column in unit]))
         if not trees.size:
             continue
-        moved = np.zeros(values.shape[1], bool)
+        moved = np.zeros(len(values), bool)
         moved[unit] = True
         for source in sources:
             change = moved_change(fitted.nodes, outputs, trees, values, source, moved)

@@ -29,7 +29,7 @@ class Pool:
 
     `panel.features` (N, F) is memory-mapped. `periods` maps each to the columns that have a value in its training rows.
     `cut` is the training cut, `until` the instant by which labels must have ended: the cut, or earlier.
-    `window_start` (N,) is where the encoder window of a row begins.
+    `window_start` (N,) is where the encoder window of a row begins. `known` are columns that the calendar makes.
     """
 
     panel: Panel
@@ -39,6 +39,7 @@ class Pool:
     until: int
     embargo_ms: int
     window_start: Instants
+    known: frozenset[str]
     snapshot: int
     data: str
 
@@ -115,6 +116,7 @@ def read_pool(
         until=cut,
         embargo_ms=lag_ms(config.embargo),
         window_start=_window_starts(panel, config.max_encoder_length),
+        known=frozenset(name for name, entry in snapshot.meta("fused")["columns"].items() if entry["role"] == "known"),
         snapshot=snapshot.number,
         data=data_mark(snapshot),
     )

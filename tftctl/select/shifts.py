@@ -30,14 +30,18 @@ class Grid:
     symbol: Rows
 
     def moved(self, order: Rows) -> Rows:
-        """For each row the one of its symbol at `order[place]`; its own rows in turn where there is none."""
-        found = self.table[order[self.place], self.symbol]
-        for symbol in range(self.table.shape[1]):
-            mine = np.flatnonzero(self.symbol == symbol)
-            lost = mine[found[mine] < 0]
-            if lost.size:
-                found[lost] = mine[(np.searchsorted(mine, lost) + 1 + lost.size) % mine.size]
-        return found
+        """For each row the one of its symbol at `order[place]`, -1 where that symbol has none there."""
+        return self.table[order[self.place], self.symbol]
+
+    def of(self, symbol: int) -> Rows:
+        """Rows of a symbol in order of time."""
+        found = self.table[:, symbol]
+        return found[found >= 0]
+
+    @property
+    def symbols(self) -> int:
+        """Number of columns of the table."""
+        return self.table.shape[1]
 
 
 def make_grid(available_at: Instants, symbol: Rows) -> Grid:
@@ -56,15 +60,35 @@ def shift_limits(instants: Instants, span_ms: int) -> tuple[int, int]:
     return max(least, size - last, 1), size - max(least, size - last, 1)
 
 
-def shifted(grid: Grid, by: int) -> Rows:
-    """The row that each takes its values from when time is turned by so many instants."""
+def shifted(grid: Grid, by: int, least: int) -> Rows:
+    """The row that each takes its values from when time is turned by so many instants; -1 for none.
+
+    A symbol that was not listed at that instant turns its own history instead, by as large a part of it and by no less
+    than `least` rows; one that has too few of them has no values.
+    """
     size = grid.instants.size
-    return grid.moved((np.arange(size) - by) % size)
+    found = grid.moved((np.arange(size) - by) % size)
+    for symbol in range(grid.symbols):
+        mine = grid.of(symbol)
+        lost = np.flatnonzero(found[mine] < 0)
+        if lost.size and mine.size > 2 * least:
+            own = min(max(round(by * mine.size / size), least), mine.size - least)
+            found[mine[lost]] = mine[(lost - own) % mine.size]
+    return found
 
 
 def permuted_blocks(grid: Grid, block_ms: int, rng: np.random.Generator) -> Rows:
-    """The same with blocks of time in another order; the first block begins anywhere."""
-    return grid.moved(block_order(grid.instants, block_ms, rng))
+    """The same with blocks of time in another order; the first block begins anywhere.
+
+    Where a symbol has no row at that instant, a row takes the values of any other of its symbol.
+    """
+    found = grid.moved(block_order(grid.instants, block_ms, rng))
+    for symbol in range(grid.symbols):
+        mine = grid.of(symbol)
+        lost = mine[found[mine] < 0]
+        if lost.size:
+            found[lost] = rng.choice(mine, lost.size)
+    return found
 
 
 def block_order(instants: Instants, block_ms: int, rng: np.random.Generator) -> Rows:

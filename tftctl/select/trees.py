@@ -47,8 +47,8 @@ class Nodes:
 
 
 def tree_outputs(nodes: Nodes, values: npt.NDArray[np.float32]) -> Array:
-    """(T, rows): what each tree gives for values (rows, columns)."""
-    out = np.empty((nodes.roots.size, values.shape[0]))
+    """(T, rows): what each tree gives for values (columns, rows): a tree reads few columns, one row after the other."""
+    out = np.empty((nodes.roots.size, values.shape[1]))
     _outputs(nodes.feature, nodes.threshold, nodes.left, nodes.right, nodes.missing, nodes.value, nodes.roots, values,
              out)  # fmt: skip
     return out * nodes.scale
@@ -64,9 +64,9 @@ def moved_change(
 ) -> Array:
     """(rows,): by how much the forecast changes when the moved columns take the values of rows `source`.
 
-    `trees` are those that split on them, `outputs` what `tree_outputs` gave.
+    `values` (columns, rows); `trees` are those that split on them, `outputs` what `tree_outputs` gave.
     """
-    change = np.zeros(values.shape[0])
+    change = np.zeros(values.shape[1])
     _change(nodes.feature, nodes.threshold, nodes.left, nodes.right, nodes.missing, nodes.value, nodes.roots[trees],
             values, source, moved, change)  # fmt: skip
     return change * nodes.scale - outputs[trees].sum(0)
@@ -82,10 +82,10 @@ def _goes_left(value: float, threshold: float, missing: int) -> bool:
 @njit(cache=True, nogil=True)
 def _outputs(feature, threshold, left, right, missing, value, roots, values, out):  # type: ignore[no-untyped-def]
     for tree in range(roots.size):
-        for row in range(values.shape[0]):
+        for row in range(values.shape[1]):
             node = roots[tree]
             while feature[node] != -1:
-                x = values[row, feature[node]]
+                x = values[feature[node], row]
                 node = left[node] if _goes_left(x, threshold[node], missing[node]) else right[node]
             out[tree, row] = value[node]
 
@@ -95,10 +95,10 @@ def _change(  # type: ignore[no-untyped-def]
     feature, threshold, left, right, missing, value, roots, values, source, moved, out
 ):
     for tree in range(roots.size):
-        for row in range(values.shape[0]):
+        for row in range(values.shape[1]):
             node = roots[tree]
             while feature[node] != -1:
                 column = feature[node]
-                x = values[source[row], column] if moved[column] else values[row, column]
+                x = values[column, source[row]] if moved[column] else values[column, row]
                 node = left[node] if _goes_left(x, threshold[node], missing[node]) else right[node]
             out[row] += value[node]
