@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tftctl.core.errors import DataError
 from tftctl.core.times import iso, now_ms
 from tftctl.core.workspace import Workspace
 
@@ -42,22 +43,32 @@ class Ledger:
         return {target: total[target] for target in targets}
 
     def spend(self, key: str, data: str, first: int, last: int) -> int:
-        """Look at a nested fold; returns how many other pieces of work have looked at any part of it before."""
-        earlier = {
-            str(line["key"])
-            for line in self._lines("nested")
-            if line["first"] < last and line["last"] > first and line["key"] != key
-        }
-        if not any(line["key"] == key for line in self._lines("nested")):
-            self._append({"kind": "nested", "key": key, "data": data, "first": first, "last": last})
+        """Look at a nested fold; returns how many other pieces of work have looked at any part of it before.
+
+        Work that looks again is told what it was told the first time.
+        """
+        earlier: set[str] = set()
+        for line in self._lines("nested"):
+            if line["key"] == key:
+                return len(earlier)
+            if line["first"] < last and line["last"] > first:
+                earlier.add(str(line["key"]))
+        self._append({"kind": "nested", "key": key, "data": data, "first": first, "last": last})
         return len(earlier)
 
     def _lines(self, kind: str) -> Iterator[Mapping[str, Any]]:
         if not self.path.is_file():
             return
-        for text in self.path.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            if line.get("kind") == kind:
+        for number, text in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            try:
+                line = json.loads(text)
+                mine = line.get("kind") == kind
+            except (ValueError, AttributeError):
+                raise DataError(
+                    f"{self.path}, line {number} is damaged: it counts what selections have tried",
+                    "remove that line: what it counted is forgotten, the other lines still count",
+                ) from None
+            if mine:
                 yield line
 
     def _append(self, line: Mapping[str, Any]) -> None:

@@ -48,11 +48,11 @@ class Search(Strict):
 
     method: Method = "tpe"
     trials: Positive = 40
-    minutes: Annotated[float, Field(gt=0)] = 3.0
+    minutes: Annotated[float, Field(gt=0)] = 2.5
     patience: Positive = 20
     size_penalty: Annotated[float, Field(ge=0)] = 0.002
     nested_ratio: Annotated[float, Field(gt=0, le=0.5)] = 0.15
-    train_rows: Annotated[int, Field(ge=100)] = 8_000
+    train_rows: Annotated[int, Field(ge=100)] = 6_000
     test_rows: Annotated[int, Field(ge=100)] = 5_000
 
 
