@@ -67,9 +67,10 @@ def _correlation(found: Document | None) -> str:
 
 
 def _points_at(core: pl.DataFrame, gates: GateScores, period: str) -> dict[str, tuple[float, float]]:
-    scores = rank_scores(gates.weights[period])
-    rows = core.select("feature", f"trees_{period}").iter_rows()
-    return {name: (trees, scores[name]) for name, trees in rows if trees is not None and name in scores}
+    rows = core.select("feature", f"trees_{period}").drop_nulls().iter_rows()
+    trees = {name: score for name, score in rows if name in gates.weights[period]}
+    scores = rank_scores({name: gates.weights[period][name] for name in trees}) if trees else {}
+    return {name: (trees[name], scores[name]) for name in trees}
 
 
 def _draw_scores(axes: Axes, title: str, points: Mapping[str, tuple[float, float]], selected: set[str]) -> None:

@@ -12,7 +12,6 @@ from tftctl.select.aggregate_core import Rules, aggregate, summary_document
 from tftctl.select.evidence import SCHEMA, Evidence
 from tftctl.select.gate_scores import GateScores
 from tftctl.select.page import Findings
-from tftctl.select.ranking import rank_scores
 
 THRESHOLD = 3.0
 
@@ -120,8 +119,7 @@ def _of_cell(found: Evidence, number: int) -> dict[str, Any]:
 def _gates(names: Sequence[str], periods: Sequence[str]) -> GateScores:
     rng = np.random.default_rng(9)
     weights = {period: dict(zip(names, rng.dirichlet(np.ones(len(names))).tolist(), strict=True)) for period in periods}
-    ranks = [rank_scores(found) for found in weights.values()]
-    return GateScores({name: sum(rank[name] for rank in ranks) / len(ranks) for name in names}, weights, {})
+    return GateScores(weights, {})
 
 
 def _gate_facts() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -140,6 +141,19 @@ def test_scores_of_both_and_their_correlation(findings: Findings) -> None:
     worst = known.with_columns(gap=(pl.col("trees") - pl.col("gate")).abs()).sort("gap", descending=True)
     name, trees, gate = worst.select("feature", "trees", "gate").row(0)
     assert f"{name}: trees {trees:.2f}, gates {gate:.2f}" in texts
+
+
+def test_gates_of_a_period_are_ranked_among_what_the_trees_judge_there(findings: Findings) -> None:
+    assert findings.gates is not None
+    judged = findings.core.with_columns(trees_1h=pl.when(pl.col("rank") > 4).then("trees_1h"))
+    few = figures(replace(findings, core=judged))["trees-gates"].axes[1]
+    weights = findings.gates.weights["1h"]
+    names = [name for name in judged.filter(pl.col("rank") > 4)["feature"].to_list() if name in weights]
+    points = np.concatenate([np.column_stack(line(few, label)) for label in ("selected", "left out")])
+    trees = dict(judged.select("feature", "trees_1h").iter_rows())
+    ranked = sorted(names, key=lambda name: weights[name])
+    expected = sorted((trees[name], place / (len(names) - 1)) for place, name in enumerate(ranked))
+    assert np.array(sorted(points.tolist())) == pytest.approx(np.array(expected))
 
 
 def test_the_largest_disagreement_comes_first() -> None:
