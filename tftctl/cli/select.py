@@ -9,6 +9,7 @@ import typer
 
 from tftctl.cli.output import JsonFlag, Overrides, counted, emit_json, print_table, say, workspace_of
 from tftctl.cli.progress import progress_bar
+from tftctl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from tftctl.select.tft_gating import Gating
@@ -175,6 +176,173 @@ def aggregate_core(
                    "allowlist": files.allowlist})  # fmt: skip
     else:
         show_core(files)
+
+
+Folder = Annotated[Path, typer.Option(metavar="DIR", help="In the workspace; what is there and fresh is read again.")]
+
+
+@app.command("optimize-subset")
+def optimize_subset(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Option("--in", metavar="FILE.csv", help="A summary of aggregate-core.")] = Path(
+        "reports/feature_evidence/aggregated_core.csv"
+    ),
+    method: Annotated[
+        Literal["tpe", "genetic", "elimination"] | None, typer.Option(help="How sets are proposed.  [default: tpe]")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Sets to try, at most.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Time for all trials, at most.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="End after so many trials without a better set.")] = None,
+    size_penalty: Annotated[
+        float | None, typer.Option(min=0, help="What the whole pool costs, in shares of a constant forecast's loss.")
+    ] = None,
+    weights: Weights = None,
+    stage: Stage = None,
+    targets: Names = None,
+    periods: Names = None,
+    study: Annotated[
+        Path, typer.Option(metavar="FILE", help="SQLite file of all trials; a search goes on there.")
+    ] = Path("reports/feature_evidence/optimize_subset.sqlite3"),
+    out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    jobs: Jobs = None,
+    config: Config = None,
+    selection: Selection = None,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search the core set for the smaller one that scores best, and say what it is worth on days not searched.
+
+    The newest days of the training rows (nested_ratio) are never seen by the search. Looking at them twice spends them,
+    and the result says so. The same command goes on where it stopped; --trials gives it more.
+    """
+    from tftctl.cli.select_display import show_search
+    from tftctl.start.pipeline_jobs import search_job
+    from tftctl.start.select_settings import Asked
+
+    changes = _changes(
+        {"optimize.method": method, "optimize.trials": trials, "optimize.minutes": minutes,
+         "optimize.patience": patience, "optimize.size_penalty": size_penalty}
+    )  # fmt: skip
+    asked = Asked(config, selection, overrides or (), changes, _listed(targets), _listed(periods))
+    with progress_bar() as report:
+        done = search_job(
+            workspace_of(ctx), asked, source, weights, stage, study, out_allowlist, jobs, say, report
+        )  # fmt: skip
+    found = done.found.document()
+    if as_json:
+        emit_json({**found, "evidence": str(study), "allowlist": done.allowlist})
+    else:
+        show_search(found)
+        say(f"allowlist: {done.allowlist}; the next tftctl train reads it")
+
+
+@app.command("rolling-validate")
+def rolling_validate(
+    ctx: typer.Context,
+    folds: Annotated[int | None, typer.Option(min=2, help="Test blocks.")] = None,
+    test_ratio: Annotated[float | None, typer.Option(metavar="SHARE", help="Share of the days in each block.")] = None,
+    topk: Topk = None,
+    weights: Weights = None,
+    stage: Stage = None,
+    pin: Pin = None,
+    ban: Ban = None,
+    keep_below: KeepBelow = False,
+    targets: Names = None,
+    periods: Names = None,
+    out: Folder = Path("reports/feature_evidence/rolling_validate"),
+    jobs: Jobs = None,
+    skip_unfit: SkipUnfit = False,
+    config: Config = None,
+    selection: Selection = None,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make the selection again before each of several test blocks, and score it there.
+
+    Beside it all features, random sets of its size, and the set of the block before; how stable the sets are; and what
+    remains of the gain over all features once it is corrected for the trials made in this workspace so far.
+    """
+    from tftctl.cli.select_display import show_validation
+    from tftctl.start.pipeline_jobs import validation_job
+    from tftctl.start.select_jobs import CoreAsked
+    from tftctl.start.select_settings import Asked
+
+    asked = Asked(
+        config, selection, overrides or (), _changes({"rolling.folds": folds, "rolling.test_ratio": test_ratio}),
+        _listed(targets), _listed(periods),
+    )  # fmt: skip
+    rules = CoreAsked(weights=weights, stage=stage, topk=topk, pinned=tuple(pin or ()), banned=tuple(ban or ()),
+                      keep_below=keep_below)  # fmt: skip
+    with progress_bar() as report:
+        found, place = validation_job(
+            workspace_of(ctx), asked, rules, out, jobs, say, report, skip_unfit=skip_unfit
+        )  # fmt: skip
+    document = found.document()
+    if as_json:
+        emit_json({"selected": document["folds"][-1]["selected"], "evidence": place, "allowlist": None, **document})
+    else:
+        show_validation(document)
+        say(f"evidence: {place}")
+
+
+@app.command("run-pipeline")
+def run_pipeline(
+    ctx: typer.Context,
+    val_mode: ValMode = None,
+    val_ratio: ValRatio = None,
+    val_days: ValDays = None,
+    folds: FoldCount = None,
+    topk: Topk = None,
+    ckpt: Annotated[
+        str | None, typer.Option("--ckpt", metavar="PATH|RUN", help="Add the gates of a trained network.")
+    ] = None,
+    tft_bonus: TftBonus = None,
+    targets: Names = None,
+    periods: Names = None,
+    weights: Weights = None,
+    stage: Stage = None,
+    pin: Pin = None,
+    ban: Ban = None,
+    keep_below: KeepBelow = False,
+    learner: Learner = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Sets that the search tries, at most.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Time of the search, at most.")] = None,
+    out: Folder = Path("reports/feature_evidence"),
+    out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    jobs: Jobs = None,
+    skip_unfit: SkipUnfit = False,
+    config: Config = None,
+    selection: Selection = None,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """All of it: tree-perm, tft-gating (--ckpt), aggregate-core, optimize-subset, rolling-validate, and a report.
+
+    It goes on where it was stopped, and does not repeat what is fresh. It ends with a table, report.json and
+    report.html in DIR, and the allowlist that tftctl train reads.
+    """
+    from tftctl.cli.select_display import show_pipeline
+    from tftctl.start.pipeline_jobs import pipeline_job
+    from tftctl.start.select_jobs import CoreAsked
+    from tftctl.start.select_settings import Asked
+
+    changes = _changes(
+        {"folds.val_mode": val_mode, "folds.val_ratio": val_ratio, "folds.val_days": val_days, "folds.folds": folds,
+         "trees.learner": learner, "optimize.trials": trials, "optimize.minutes": minutes}
+    )  # fmt: skip
+    asked = Asked(config, selection, overrides or (), changes, _listed(targets), _listed(periods))
+    rules = CoreAsked(
+        weights=weights, stage=stage, tft_bonus=tft_bonus, allowlist=out_allowlist, topk=topk, pinned=tuple(pin or ()),
+        banned=tuple(ban or ()), keep_below=keep_below,
+    )  # fmt: skip
+    if tft_bonus is not None and ckpt is None:
+        raise UsageError("--tft-bonus says what gates add, and no network is named", "name one: --ckpt RUN")
+    with progress_bar() as report:
+        done = pipeline_job(workspace_of(ctx), asked, rules, ckpt, out, jobs, say, report, skip_unfit=skip_unfit)
+    if as_json:
+        emit_json({**done.document, "evidence_folder": done.folder, "report": done.page})
+    else:
+        show_pipeline(done)
 
 
 def _changes(options: dict[str, Any]) -> list[str]:

@@ -43,6 +43,24 @@ class Evidence:
         return self.table.filter(pl.col("kind") == "feature")
 
 
+def summarise(cell: Evidence) -> dict[str, Any]:
+    """A cell in a few numbers; rows are those of all folds together."""
+    folds = cell.facts["folds"]
+    return {
+        "target": cell.target,
+        "period": cell.period,
+        "skill": cell.facts["skill"],
+        "threshold_z": cell.facts["threshold_z"],
+        "above": int(cell.features["above"].sum()),
+        "rows": cell.facts["rows"],
+        "folds": len(folds),
+        **{
+            key: sum(fold[key] for fold in folds)
+            for key in ("train_rows", "train_rows_read", "test_rows", "test_rows_read")
+        },
+    }
+
+
 def evidence_path(folder: Path, period: str, target: str) -> Path:
     """Where a cell's Parquet file lies; CSV and facts beside it."""
     return folder / f"{period}-{target}.parquet"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from tftctl.select.ledger import Ledger
 from tftctl.select.rows import Pool, Rows
 from tftctl.select.stability import agreement_of, frequencies
 from tftctl.select.subsets import Gain, Losses, Score, Task, block_edges, cells_in, gain_over, make_task, score_set
-from tftctl.select.tree_perm import cell_seed, digest, fit_cells, judge, pool_key
+from tftctl.select.tree_perm import cell_revision, cell_seed, digest, fit_cells, judge, pool_key
 
 Array = npt.NDArray[np.float64]
 REVISION = 1
@@ -84,10 +85,12 @@ def validate(
     jobs: int | None = None,
     report: Report = silent,
     *,
+    folder: Path | None = None,
     skip_unfit: bool = False,
 ) -> Validated:
     """Select before each test block and score there: the selected set, all features, random sets of its size, and the
-    set of the block before. Gates play no part: the network would have to be trained anew for every block.
+    set of the block before. Gates play no part: the network would have to be trained anew for every block. Evidence is
+    kept in `folder`, where what is fresh is read again.
 
     Raises DataError where the days cannot be divided, or a target at a period has too few rows in the first fold.
     """
@@ -95,13 +98,20 @@ def validate(
     cells, unfit = _fitting(pool, targets, blocks, settings, skip_unfit=skip_unfit)
     folds: list[FoldResult] = []
     for number, (first, last) in enumerate(blocks, 1):
-        core = _select(pool, cells, first, rules, settings, jobs)
+        there = None if folder is None else folder / f"fold_{number}"
+        core = _select(pool, cells, first, rules, settings, there, jobs)
         previous = folds[-1].selected if folds else None
         folds.append(_score(pool, cells, (first, last), core, previous, rules, settings, jobs, number))
         report("walk-forward", number, len(blocks))
-    key = digest([REVISION, pool_key(pool), targets, str(rules), settings.model_dump(mode="json")])
-    ledger.count("rolling-validate", key, dict.fromkeys(dict.fromkeys(cell.target for cell in cells), 1))
+    counted = {cell.target: 1 for cell in cells}
+    ledger.count("rolling-validate", validation_key(pool, targets, rules, settings), counted)
     return _together(pool, tuple(folds), unfit, ledger, settings.seed)
+
+
+def validation_key(pool: Pool, targets: Sequence[str], rules: Rules, settings: SelectionConfig) -> str:
+    """Changes with everything that a validation depends on."""
+    document = settings.model_dump(mode="json", exclude={"optimize"})
+    return digest([REVISION, cell_revision(), pool_key(pool), pool.periods, list(targets), asdict(rules), document])
 
 
 def test_blocks(pool: Pool, targets: Sequence[str], rolling: Rolling) -> list[tuple[int, int]]:
@@ -151,20 +161,32 @@ def _rows(pool: Pool, cell: Cell, block: tuple[int, int]) -> tuple[Rows, Rows]:
 
 
 def _select(
-    pool: Pool, cells: Sequence[Cell], first: int, rules: Rules, settings: SelectionConfig, jobs: int | None
+    pool: Pool,
+    cells: Sequence[Cell],
+    first: int,
+    rules: Rules,
+    settings: SelectionConfig,
+    folder: Path | None,
+    jobs: int | None,
 ) -> Core:
     """The selection as it would have been made at the beginning of a block."""
-    folds = settings.folds.model_copy(
-        update={"train_rows": settings.rolling.train_rows, "test_rows": settings.rolling.test_rows}
-    )
+    lighter = _lighter(settings)
     evidence: list[Evidence] = []
     earlier = pool.before(first)
     for period in pool.periods:
         mine = [cell.target for cell in cells if cell.period == period]
         if mine:
             here = replace(earlier, periods={period: pool.periods[period]})
-            evidence += judge(here, mine, settings.model_copy(update={"folds": folds}), None, jobs).cells
+            evidence += judge(here, mine, lighter, None if folder is None else folder / period, jobs).cells
     return aggregate(evidence, replace(rules, topk=min(rules.topk or len(pool.features), len(pool.features))))
+
+
+def _lighter(settings: SelectionConfig) -> SelectionConfig:
+    """How a selection is made again before each block."""
+    rolling = settings.rolling
+    changes = {"folds": rolling.selection_folds, "train_rows": rolling.train_rows, "test_rows": rolling.test_rows}
+    folds = settings.folds.model_copy(update=changes)
+    return settings.model_copy(update={"folds": folds, "repeats": rolling.repeats})
 
 
 def _score(

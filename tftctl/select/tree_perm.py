@@ -133,13 +133,17 @@ def cell_key(pool: Pool, cell: Cell, settings: SelectionConfig) -> str:
     """Changes with everything that a cell's evidence depends on."""
     document = settings.model_dump(mode="json")
     return digest({
-        "revision": REVISION,
         "pool": pool_key(pool),
         "cell": [cell.target, cell.period],
         "columns": pool.periods[cell.period],
         "settings": {name: document[name] for name in _JUDGING},
-        "versions": [version("lightgbm"), version("scikit-learn"), version("numpy")],
+        "made_by": cell_revision(),
     })  # fmt: skip
+
+
+def cell_revision() -> list[Any]:
+    """What makes evidence: ours and the libraries'."""
+    return [REVISION, version("lightgbm"), version("scikit-learn"), version("numpy")]
 
 
 def pool_key(pool: Pool) -> list[Any]:

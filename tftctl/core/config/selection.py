@@ -57,11 +57,16 @@ class Search(Strict):
 
 
 class Rolling(Strict):
-    """Walk-forward: `folds` test blocks of `test_ratio` of the days each, and that many `random_sets` to compare."""
+    """Walk-forward: `folds` test blocks of `test_ratio` of the days each, and that many `random_sets` to compare.
+
+    Before each block the selection is made again, on `selection_folds` purged folds and with `repeats` permutations.
+    """
 
     folds: Annotated[int, Field(ge=2)] = 4
     test_ratio: Share = 0.1
-    random_sets: Annotated[int, Field(ge=2)] = 5
+    random_sets: Annotated[int, Field(ge=2)] = 3
+    selection_folds: Positive = 3
+    repeats: Positive = 2
     train_rows: Annotated[int, Field(ge=100)] = 10_000
     test_rows: Annotated[int, Field(ge=100)] = 10_000
 
