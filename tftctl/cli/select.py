@@ -178,6 +178,7 @@ def aggregate_core(
         show_core(files)
 
 
+Study = Annotated[Path, typer.Option(metavar="FILE", help="SQLite file of all trials; a search goes on there.")]
 Folder = Annotated[Path, typer.Option(metavar="DIR", help="In the workspace; what is there and fresh is read again.")]
 
 
@@ -200,9 +201,7 @@ def optimize_subset(
     stage: Stage = None,
     targets: Names = None,
     periods: Names = None,
-    study: Annotated[
-        Path, typer.Option(metavar="FILE", help="SQLite file of all trials; a search goes on there.")
-    ] = Path("reports/feature_evidence/optimize_subset.sqlite3"),
+    study: Study = Path("reports/feature_evidence/optimize_subset.sqlite3"),
     out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
     jobs: Jobs = None,
     config: Config = None,

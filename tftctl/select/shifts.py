@@ -53,11 +53,19 @@ def make_grid(available_at: Instants, symbol: Rows) -> Grid:
 
 
 def shift_limits(instants: Instants, span_ms: int) -> tuple[int, int]:
-    """The shortest and longest circular shift, in instants, that moves every row by more than ten label spans."""
-    size = instants.size
-    least = int(np.searchsorted(instants, instants[0] + SPANS * span_ms, side="right")) if size else 0
-    last = int(np.searchsorted(instants, instants[-1] - SPANS * span_ms, side="left")) if size else 0
-    return max(least, size - last, 1), size - max(least, size - last, 1)
+    """The shortest and longest circular shift, in instants, that moves every row by more than ten label spans.
+
+    The first is larger than the second where there is none.
+    """
+    size, beyond = instants.size, SPANS * span_ms
+    low, high = 1, size
+    while low < high:  # the nearest two instants that are `by` apart only come to lie farther apart as it grows
+        by = (low + high) // 2
+        if (instants[by:] - instants[:-by]).min() > beyond:
+            high = by
+        else:
+            low = by + 1
+    return low, size - low
 
 
 def shifted(grid: Grid, by: int, least: int) -> Rows:
