@@ -116,7 +116,7 @@ def _sections(findings: Findings, pictures: Mapping[str, Sequence[Picture]]) -> 
     yield _section("Selected features", "", tables.selected_table(findings) or _nothing(findings))
     yield _importances(pictures.get("importances", ()))
     yield _section("Which features say the same", _CLUSTERS, _figures(pictures.get("clusters", ())))
-    yield _stability(document.get("rolling"), pictures.get("stability", ()))
+    yield _stability(document, pictures.get("stability", ()))
     yield _gates(document, pictures.get("gates", ()))
     yield _search(document.get("optimize"), pictures.get("search", ()))
     yield _section("Targets and periods", _CELLS, tables.cells_table(document))
@@ -157,13 +157,15 @@ def _importances(pictures: Sequence[Picture]) -> str:
     return _section("Importances and their intervals", _IMPORTANCES, _figures(first) + more)
 
 
-def _stability(rolling: Document | None, pictures: Sequence[Picture]) -> str:
+def _stability(document: Document, pictures: Sequence[Picture]) -> str:
+    rolling: Document | None = document.get("rolling")
     if not rolling:
         return ""
     found = rolling["stability"]
     indices = [f"{name} {found[key]:.2f}" for name, key in (("Kuncheva", "kuncheva"), ("Jaccard", "jaccard"))
                if found.get(key) is not None]  # fmt: skip
-    words = _STABILITY + (f" Mean over pairs of folds: {', '.join(indices)}." if indices else "")
+    words = _STABILITY + (_WITHOUT_GATES if document.get("gates") else "")
+    words += f" Mean over pairs of folds: {', '.join(indices)}." if indices else ""
     deflated = rolling.get("deflated") or {}
     rest = tables.deflated_table(rolling)
     if rest and deflated.get("statistic"):
@@ -241,6 +243,7 @@ _STABILITY = (
     "The whole selection is made again on the training part of each fold and judged on the rows after it: skill is the "
     "share of the loss of the best constant forecast that is saved, gains are differences of it, with 95 % intervals."
 )
+_WITHOUT_GATES = " Gates play no part in it: the network would have to be trained anew for every fold."
 _GATES = "Both scores are ranks, 1 the best and 0 the worst; the axes of all panels are the same."
 _CELLS = (
     "Skill is the share of the loss of the best constant forecast that the trees save on test folds; at or below "

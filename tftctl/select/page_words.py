@@ -123,12 +123,13 @@ def number(value: int | Sequence[int] | None) -> int:
 def _of_search(found: Document | None) -> Iterator[str]:
     if not found:
         return
+    everything = found["size"] == found["pool"]
     yield (
-        f"A search ({found['method']}) tried {count_of(found['trials'], 'set')} of the {found['pool']:,} and kept "
-        f"{found['size']:,}."
+        f"A search ({found['method']}) tried {count_of(found['trials'], 'subset')} of {found['pool']:,} features and "
+        f"kept {'all of them' if everything else format(found['size'], ',')}."
     )
     nested = found.get("nested")
-    if not nested or not nested.get("gain"):
+    if everything or not nested or not nested.get("gain"):
         return
     gain = nested["gain"]
     verdict = "" if gain["low"] > 0 or gain["high"] < 0 else ", zero among it"

@@ -275,11 +275,22 @@ def test_the_head_counts_evidence_rows_and_trials(findings: Findings) -> None:
     assert "4,000 of 12,000 test rows were read" in said
     assert "no label ends after 2025-01-04 23:00" in said
     assert "In 2 of 4 cells the trees forecast no better than a constant." in said
-    assert "tried 4 sets" in said
+    assert f"tried 4 subsets of {selected + 1} features and kept {selected}." in said
     assert "gains +0.07 points of skill over all of them (95 % interval \N{MINUS SIGN}0.04 to +0.19, zero among" in said
     assert "this fold is spent" in said
     assert "+1.23 points against all features and +1.45 points against random sets" in said
     assert "Kuncheva index of 0.78" in said
+
+
+def test_a_search_that_drops_nothing_claims_no_gain(findings: Findings) -> None:
+    pool = findings.document["optimize"]["pool"]
+    said = " ".join(account(changed(findings, optimize={**findings.document["optimize"], "size": pool})))
+    assert f"tried 4 subsets of {pool} features and kept all of them. Made anew" in said
+
+
+def test_folds_say_that_gates_play_no_part_where_there_are_gates(findings: Findings) -> None:
+    assert "Gates play no part" in without_pictures(findings).words["Stability"]
+    assert "Gates play no part" not in without_pictures(make_findings(gates=False)).words["Stability"]
 
 
 def test_nothing_beyond_the_probes_is_said_plainly() -> None:
