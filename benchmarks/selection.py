@@ -202,8 +202,8 @@ def plain_way(pool: Any, settings: Any, target: str, train_rows: int = 8000, tes
     top = [set(np.array(names)[np.argsort(values)[::-1][:15]].tolist())
            for values in ([ours[name] for name in names], plain.importances_mean)]  # fmt: skip
     print(f"plain way, {target} at 1h, {fold.train.size} + {fold.test.size} rows, {len(names)} features: "
-          f"{plain_seconds:.0f} s, ours {our_seconds:.1f} s (ratio {plain_seconds / our_seconds:.0f}); rank correlation "
-          f"{agree:.2f}, {len(top[0] & top[1])} of the best 15 in common", flush=True)  # fmt: skip
+          f"{plain_seconds:.0f} s, ours {our_seconds:.1f} s (ratio {plain_seconds / our_seconds:.0f}); rank "
+          f"correlation {agree:.2f}, {len(top[0] & top[1])} of the best 15 in common", flush=True)  # fmt: skip
 
 
 def core_of(root: Path) -> tuple[set[str], int]:
