@@ -105,7 +105,18 @@ def _purged(pool: Pool, cell: Cell, rows: Rows, settings: Folds) -> Iterator[Fol
     t0, t1 = pool.panel.available_at[rows], pool.ends(rows, cell.target)
     days = np.unique((t0 - 1) // DAY_MS).size
     size = settings.val_ratio * days if settings.val_mode == "ratio" else settings.val_days
-    blocks = max(round(days / size), 1) if days else 0
+    if not days:
+        raise DataError(
+            f"{cell.target} at {cell.period} has no training row with a label",
+            f"leave it out (--periods, --targets, or --skip-unfit), or import more bars of {cell.period}",
+        )
+    blocks = max(round(days / size), 1)
+    if blocks > days:
+        raise DataError(
+            f"{cell.target} at {cell.period} has training rows on {days} days, and a test fold of "
+            f"{settings.val_ratio:g} of them is shorter than a day",
+            "raise --val-ratio, or import more bars",
+        )
     if blocks < 2:
         raise DataError(
             f"{cell.target} at {cell.period} has {rows.size} training rows on {days} days, and a purged test fold of "
