@@ -179,7 +179,9 @@ def remains(rolling: Document | None) -> str:
     numbers = f"{points(found['gain'])} points of skill (p = {probability(found['p'])})"
     if is_skill(rolling):
         return f"After {tried} so far, {numbers} of the gain over all features remain: more than luck."
-    return f"After {tried} so far, what remains of the gain over all features is {numbers}: no skill beyond luck."
+    random = (rolling.get("gains") or {}).get("random")
+    besides = " It does beat random sets of its size." if random and random["low"] > 0 else ""
+    return f"After {tried} so far, the gain over all features comes to {numbers}: none beyond luck.{besides}"
 
 
 def is_skill(rolling: Document | None) -> bool | None:

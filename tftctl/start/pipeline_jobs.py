@@ -141,7 +141,7 @@ def pipeline_job(
         written = _allow(place, chosen, order)
         if written is None:
             say(f"nothing is selected: {shown(workspace, place)} stays as it was")
-        found = document(order, chosen, "tftctl select run-pipeline", time.perf_counter() - started, now_ms())
+        found = document(order, chosen, "select run-pipeline", time.perf_counter() - started, now_ms())
         found["allowlist"] = None if written is None else shown(workspace, written)
         replace_json(order.places.report, found)
         page = write_page(

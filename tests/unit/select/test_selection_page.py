@@ -250,8 +250,8 @@ def test_what_remains_of_the_gain_is_called_what_it_is() -> None:
         "After 57 trials so far, +0.91 points of skill (p = 0.004) of the gain over all features remain: "
         "more than luck."
     )
-    lost = "After 57 trials so far, what remains of the gain over all features is {} points of skill (p = {}): " \
-        "no skill beyond luck."  # fmt: skip
+    lost = "After 57 trials so far, the gain over all features comes to {} points of skill (p = {}): none beyond " \
+        "luck. It does beat random sets of its size."  # fmt: skip
     assert verdict(0.0501, 0.0091) == lost.format("+0.91", "0.050")
     assert verdict(0.6, -0.0012) == lost.format("\N{MINUS SIGN}0.12", "0.600")
     assert "cannot be told" in verdict(None, 0.0091)
