@@ -13,7 +13,19 @@ from forked import run
 
 from tftctl.core.workspace import Workspace
 
-HEAVY = ("torch", "lightning", "polars", "duckdb", "pyarrow", "pandas", "sklearn", "numba", "matplotlib")
+HEAVY = (
+    "torch",
+    "lightning",
+    "polars",
+    "duckdb",
+    "pyarrow",
+    "pandas",
+    "sklearn",
+    "numba",
+    "matplotlib",
+    "lightgbm",
+    "optuna",
+)
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = [
     command
