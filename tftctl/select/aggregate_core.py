@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tftctl.select.gate_scores import Agreement, GateScores, agreement
 from tftctl.select.ranking import rank_scores
 
 _PATTERN = "*?["
+_WEIGHTLESS = ("every target of the evidence weighs 0", "give one of them a weight, or name another --stage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     """
     weighed = [cell for cell in evidence if rules.weights.get(cell.target, 1.0) > 0]
     if not weighed:
-        raise UsageError("every target of the evidence weighs 0", "give one of them a weight, or name another --stage")
-    pool = list(dict.fromkeys(name for cell in evidence for name in cell.features["feature"].to_list()))
+        raise UsageError(*_WEIGHTLESS)
+    pool = _pool(evidence)
     topk = _topk(rules.topk, len(pool))
     pinned, banned = _named(rules.pinned, pool, "pinned"), _named(rules.banned, pool, "banned")
     scores = dict.fromkeys(pool, 0.0) | _scores(weighed, rules.weights)
@@ -103,6 +104,25 @@ class _Proof:
     best: str
     clustered: bool
     evident: bool
+
+
+def at_most(rules: Rules, evidence: Sequence[Evidence]) -> Rules:
+    """The rules with a topk of at most the features that the evidence has: cells that were left out may lack some."""
+    size = len(_pool(evidence))
+    return replace(rules, topk=min(rules.topk or size, size))
+
+
+def _pool(evidence: Sequence[Evidence]) -> list[str]:
+    return list(dict.fromkeys(name for cell in evidence for name in cell.features["feature"].to_list()))
+
+
+def check_rules(rules: Rules, targets: Sequence[str], pool: Sequence[str]) -> None:
+    """Raise UsageError for rules that no evidence of these targets and features could satisfy, before there is any."""
+    if all(rules.weights.get(target, 1.0) == 0 for target in targets):
+        raise UsageError(*_WEIGHTLESS)
+    _topk(rules.topk, len(pool))
+    for asked, what in ((rules.pinned, "pinned"), (rules.banned, "banned")):
+        _named(asked, pool, what)
 
 
 def _topk(asked: int | None, pool: int) -> int:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tftctl.core.config.selection import SelectionConfig
 from tftctl.core.progress import Report, Say, silent
 from tftctl.core.times import iso, parse_iso
-from tftctl.select.aggregate_core import Core, Rules, aggregate, summary_document, write_summary
+from tftctl.select.aggregate_core import Core, Rules, aggregate, at_most, check_rules, summary_document, write_summary
 from tftctl.select.clusters import correlations
 from tftctl.select.evidence import read_facts, replace_json, summarise
 from tftctl.select.gate_scores import GateScores, read_gates
@@ -118,8 +118,12 @@ class Chosen:
 
 
 def run(order: Order, say: Say, report: Report = silent) -> Chosen:
-    """All stages. Evidence reads only labels that end before the nested fold of the search."""
+    """All stages. Evidence reads only labels that end before the nested fold of the search.
+
+    Raises what the stages raise, and UsageError for rules that cannot be kept, before anything is judged.
+    """
     course = Course(say)
+    check_rules(order.rules, order.targets, order.pool.features)
     nested = nested_start(order.pool, order.settings)
     trees = _trees(order, nested, course, report)
     gates = _gates(order, course)
@@ -192,7 +196,7 @@ def _gates(order: Order, course: Course) -> GateScores | None:
 
 def _core(order: Order, trees: TreeEvidence, gates: GateScores | None, course: Course) -> Core:
     started = time.perf_counter()
-    core = aggregate(trees.cells, order.rules, gates)
+    core = aggregate(trees.cells, at_most(order.rules, trees.cells), gates)
     write_summary(order.places.core, core, {**origin_of(trees.cells, gates).document(), "stage": order.stage})
     key = digest([sorted(str(cell.facts["key"]) for cell in trees.cells), asdict(order.rules), order.gates_key])
     order.ledger.count("aggregate-core", key, {cell.target: 1 for cell in trees.cells})

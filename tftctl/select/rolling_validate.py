@@ -18,7 +18,7 @@ from tftctl.core.errors import DataError
 from tftctl.core.progress import Report, silent
 from tftctl.core.times import iso
 from tftctl.data.splits import walk_forward
-from tftctl.select.aggregate_core import Core, Rules, aggregate
+from tftctl.select.aggregate_core import Core, Rules, aggregate, at_most, check_rules
 from tftctl.select.deflation import STATISTIC, Deflated, deflate
 from tftctl.select.evidence import Evidence
 from tftctl.select.folds import LEAST_TEST, LEAST_TRAIN, Cell, Unfit, describe_cell, some, thinned
@@ -92,8 +92,10 @@ def validate(
     set of the block before. Gates play no part: the network would have to be trained anew for every block. Evidence is
     kept in `folder`, where what is fresh is read again.
 
-    Raises DataError where the days cannot be divided, or a target at a period has too few rows in the first fold.
+    Raises DataError where the days cannot be divided, or a target at a period has too few rows in the first fold,
+    UsageError for rules that cannot be kept.
     """
+    check_rules(rules, targets, pool.features)
     blocks = test_blocks(pool, targets, settings.rolling)
     cells, unfit = _fitting(pool, targets, blocks, settings, skip_unfit=skip_unfit)
     folds: list[FoldResult] = []
@@ -178,7 +180,7 @@ def _select(
         if mine:
             here = replace(earlier, periods={period: pool.periods[period]})
             evidence += judge(here, mine, lighter, None if folder is None else folder / period, jobs).cells
-    return aggregate(evidence, replace(rules, topk=min(rules.topk or len(pool.features), len(pool.features))))
+    return aggregate(evidence, at_most(rules, evidence))
 
 
 def _lighter(settings: SelectionConfig) -> SelectionConfig:

@@ -86,7 +86,7 @@ def tell_absent(pool: Pool, say: Say) -> None:
     nowhere = [name for name in pool.panel.columns if name not in set(pool.features)]
     if nowhere:
         shown = ", ".join(nowhere[:5]) + (f" and {len(nowhere) - 5} more" if len(nowhere) > 5 else "")
-        say(f"no value in any training row, left out: {shown}")
+        say(f"no value in any training row of {', '.join(pool.periods)}, left out: {shown}")
     parts = [f"{len(set(names) - set(nowhere))} at {period}" for period, names in pool.absent.items()
              if set(names) - set(nowhere)]  # fmt: skip
     if parts:

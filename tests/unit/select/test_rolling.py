@@ -15,7 +15,7 @@ from select_world import LEVEL, RISING, USEFUL, planted_pool
 from training_world import DAY
 
 from tftctl.core.config.selection import Folds, Rolling, SelectionConfig, Trees
-from tftctl.core.errors import DataError
+from tftctl.core.errors import DataError, UsageError
 from tftctl.select.aggregate_core import Rules
 from tftctl.select.ledger import Ledger
 from tftctl.select.rolling_validate import FoldResult, Validated, validate, validation_key
@@ -245,6 +245,23 @@ def test_rows_that_cannot_be_divided_are_refused(pool: Pool, tmp_path: Path) -> 
     with pytest.raises(DataError, match="training rows are left after purging, and it needs 200"):
         run(pool, tmp_path, folds=4, test_ratio=0.22)
     assert not (tmp_path / "trials.jsonl").exists() and not (tmp_path / "rows").exists()
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (replace(RULES, topk=13), "topk 13: the pool has 12 features"),
+        (replace(RULES, pinned=["f12"]), "pinned: 'f12' is no feature"),
+        (replace(RULES, banned=["g*"]), r"banned: 'g\*' is no feature"),
+        (replace(RULES, weights={LEVEL: 0.0, RISING: 0.0}), "weighs 0"),
+    ],
+)
+def test_rules_that_cannot_be_kept_are_refused_before_anything_is_judged(
+    pool: Pool, tmp_path: Path, rules: Rules, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(pool, tmp_path, rules)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_target_with_one_class_before_the_first_block_is_left_out_by_name(pool: Pool, tmp_path: Path) -> None:
