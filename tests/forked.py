@@ -27,6 +27,8 @@ _SERVER.set_forkserver_preload(
         "tftctl.cli.app", "tftctl.start.data_jobs", "tftctl.start.run_jobs", "tftctl.start.split_jobs",
         "tftctl.features.build", "tftctl.features.health", "tftctl.evaluate.evaluation", "tftctl.evaluate.table",
         "tftctl.train.fit", "tftctl.train.resume", "tftctl.train.warm", "tftctl.train.pictures",
+        "tftctl.start.pipeline_jobs", "tftctl.cli.select_display", "tftctl.select.page", "tftctl.select.pipeline",
+        "tftctl.select.tft_gating", "lightgbm", "optuna", "scipy.stats", "scipy.cluster.hierarchy", "sklearn.ensemble",
     ]
 )  # fmt: skip
 
