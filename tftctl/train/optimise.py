@@ -24,7 +24,7 @@ _SCALED = ("initial_lr", "max_lr", "min_lr", "lr")
 def make_optimiser(
     config: ModelConfig, module: nn.Module, fresh: Collection[str] = (), fresh_scale: float = 1.0
 ) -> Optimizer:
-    """Adam or AdamW, fused; no weight decay on biases, norms and log-variances.
+    """Adam or AdamW, fused but for float16; no weight decay on biases, norms and log-variances.
 
     Parameters named in `fresh` are groups of their own, with `fresh_scale` times the rate of the others.
     """
@@ -41,7 +41,8 @@ def make_optimiser(
         for (is_fresh, is_plain), parameters in sorted(found.items())
     ]
     make = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return make(groups, lr=config.lr, fused=True)
+    # a fused step divides by the loss scale of float16 itself: gradients cannot be clipped before it
+    return make(groups, lr=config.lr, fused=config.precision != "16-mixed")
 
 
 def make_schedule(config: ModelConfig, optimiser: Optimizer, steps: int, lr: float, *, warmup: bool) -> LRScheduler:

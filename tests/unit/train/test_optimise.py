@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -124,6 +126,17 @@ def test_every_matrix_of_the_network_decays_and_nothing_else() -> None:
         assert id(parameter) in norms or name.endswith("mask") or "bias" in name.split(".")[-1], name
     assert "tft.pre_output_gate_norm.glu.fc.weight" in {names[id(parameter)] for parameter in decayed["params"]}
     assert not norms & {id(parameter) for parameter in decayed["params"]}
+
+
+def test_gradients_are_clipped_under_the_loss_scale_of_float16() -> None:
+    """They are divided by the scale before, which Lightning does not do for a fused optimiser."""
+    config, module = ModelConfig(precision="16-mixed"), nn.Linear(2, 1)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
+    wrapped, stepped = fabric.setup(module, make_optimiser(config, module))
+    fabric.backward(0.1 * wrapped(torch.ones(4, 2)).sum())
+    fabric.clip_gradients(wrapped, stepped, max_norm=0.5)
+    norms = torch.stack([parameter.grad.norm() for parameter in module.parameters() if parameter.grad is not None])
+    assert float(norms.norm()) == pytest.approx(0.5, rel=1e-3)
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
