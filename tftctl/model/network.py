@@ -9,7 +9,10 @@ from typing import Any, Literal
 import torch
 from pytorch_forecasting.metrics import MAE, MultiLoss
 from pytorch_forecasting.models import TemporalFusionTransformer
+from pytorch_forecasting.models.temporal_fusion_transformer.sub_modules import AddNorm, ResampleNorm
 from torch import Tensor, nn
+
+from tftctl.model.resampling import Resampling
 
 # the three variable selections of the network
 Part = Literal["encoder", "decoder", "static"]
@@ -51,6 +54,7 @@ class ForecastNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         self.tft = _RawOutput(**_arguments(shape))
+        _resample(self.tft)
 
     def forward(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Raw outputs, one (B, outputs) tensor per target."""
@@ -122,9 +126,23 @@ class ForecastNetwork(nn.Module):
 class _RawOutput(TemporalFusionTransformer):
     """The network without de-normalisation: labels are standardised before, by (symbol, period, target)."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are; Lightning's own answer misses that a module around this one was moved."""
+        return next(self.parameters()).device
+
     def transform_output(self, prediction: Any, target_scale: Any, loss: Any = None) -> Any:
         """Hand the heads' outputs on as they are."""
         return prediction
+
+
+def _resample(tft: nn.Module) -> None:
+    """Put our interpolation wherever a layer's input has another width than its output."""
+    for part in list(tft.modules()):
+        if isinstance(part, ResampleNorm) and part.input_size != part.output_size:
+            part.resample = Resampling(part.input_size, part.output_size)
+        elif isinstance(part, AddNorm) and part.input_size != part.skip_size:
+            part.resample = Resampling(part.skip_size, part.input_size)
 
 
 def real_names(names: Sequence[str]) -> list[str]:

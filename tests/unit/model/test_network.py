@@ -17,6 +17,7 @@ from training_world import prepare
 from tftctl.core.config.model import ModelConfig
 from tftctl.core.workspace import Workspace
 from tftctl.model.network import ForecastNetwork, NetworkShape, real_names
+from tftctl.model.resampling import Resampling
 from tftctl.train.checkpoint import network_shape
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute '(loss|logging_metrics)'", "ignore:The given NumPy array")
@@ -232,3 +233,29 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     first, second, third = (network(seed).state_dict() for seed in (4, 4, 5))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert any(not torch.equal(value, third[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize(("taken", "given"), [(4, 8), (16, 128), (3, 7), (8, 3), (1, 5), (5, 1)])
+def test_an_interpolation_is_the_same_as_a_product(taken: int, given: int) -> None:
+    """NumPy's linear interpolation, the ends on the ends; the product is what a GPU computes, gradients included."""
+    rows = torch.randn(2, 3, taken, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    resampling = Resampling(taken, given).double()
+    places = np.linspace(0, taken - 1, given)
+    expected = np.apply_along_axis(lambda row: np.interp(places, np.arange(taken), row), -1, rows.detach().numpy())
+    gradients = []
+    for found in (resampling(rows), resampling.product(rows)):
+        np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-5)
+        gradients.append(torch.autograd.grad((found * torch.arange(given)).sum(), rows)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-4)
+
+
+def test_no_interpolation_is_left_to_torchs_kernel_for_gpus() -> None:
+    """It is slow there, and its gradient is not the same twice."""
+    kinds = {name: type(part) for name, part in network().named_modules() if name.endswith("resample")}
+    assert len(kinds) > len(REALS)
+    assert set(kinds.values()) == {Resampling}
+
+
+def test_the_network_knows_where_it_is_after_a_move_of_the_whole() -> None:
+    """pytorch-forecasting makes its masks there; Lightning's module learns of its own moves only."""
+    assert network().to("meta").tft.device == torch.device("meta")
