@@ -28,7 +28,8 @@ _SERVER.set_forkserver_preload(
         "tftctl.features.build", "tftctl.features.health", "tftctl.evaluate.evaluation", "tftctl.evaluate.table",
         "tftctl.train.fit", "tftctl.train.resume", "tftctl.train.warm", "tftctl.train.pictures",
         "tftctl.start.pipeline_jobs", "tftctl.cli.select_display", "tftctl.select.page", "tftctl.select.pipeline",
-        "tftctl.select.tft_gating", "lightgbm", "optuna", "scipy.stats", "scipy.cluster.hierarchy", "sklearn.ensemble",
+        "tftctl.select.tft_gating", "lightgbm", "optuna", "alembic.command", "sqlalchemy.dialects.sqlite",
+        "scipy.stats", "scipy.cluster.hierarchy", "sklearn.ensemble", "numba.np.ufunc",
     ]
 )  # fmt: skip
 

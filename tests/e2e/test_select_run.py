@@ -251,9 +251,17 @@ def test_a_finished_pipeline_only_reads_and_takes_gates_in(
     workspace = prepare(tmp_path, piped.root)
     for folder in ("reports", "runs"):
         shutil.copytree(piped.root / folder, tmp_path / folder)
-    again = select(workspace, "run-pipeline", KEEP)
+    done = tftctl(workspace, "select", "run-pipeline", KEEP)
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / EVIDENCE / "report.json").read_text())
     whole = said(piped)["run-pipeline"]
-    assert steady(again) == steady(whole)
+    for name in again["selected"]:
+        assert f"\t{name}\t" in done.stdout
+    assert f"{len(again['selected'])} of 15 features selected in" in done.stderr
+    assert f"report: {EVIDENCE}/report.html; allowlist: {ALLOWLIST}" in done.stderr
+    assert "rows of folds were sampled for 2 cells" in done.stderr
+    assert "after 9 trials: gain over all" in done.stderr
+    assert steady(again) == {key: value for key, value in steady(whole).items() if key in REPORT}
     assert {stage["name"]: stage["fresh"] for stage in again["stages"]} == {
         "tree-perm": True, "aggregate-core": False, "optimize-subset": False, "rolling-validate": True,
     }  # fmt: skip
@@ -270,6 +278,33 @@ def test_a_finished_pipeline_only_reads_and_takes_gates_in(
     assert (summary["score"] - summary["trees"] - 0.15 * summary["gate"]).abs().max() < 1e-9
 
 
+def here(workspace: Workspace, code: int, *arguments: str) -> str:
+    """What a select command in this process prints on stdout; it ends with this code."""
+    with redirect_stdout(StringIO()) as stdout, pytest.raises(SystemExit) as ended:
+        main(["-w", str(workspace.root), "select", *arguments])
+    assert (ended.value.code or 0) == code, stdout.getvalue()
+    return stdout.getvalue()
+
+
+def test_nothing_is_selected_where_nothing_is_evidence(mine: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list that was there stays; the report says why there is no other."""
+    (mine.root / ALLOWLIST).write_text("rsi_6\n")
+    text = here(mine, 0, "run-pipeline", "--periods", "4h", "-o", "level=1e-9", "--json")
+    told = json.loads(text)
+    assert told["selected"] == [] and told["core"]["counts"] == {"below the threshold": told["pool"]}
+    assert (told["optimize"], told["rolling"], told["allowlist"]) == (None, None, None)
+    assert (mine.root / ALLOWLIST).read_text() == "rsi_6\n"
+    said = capsys.readouterr().err
+    assert "there is nothing to search or to validate" in said and f"{ALLOWLIST} stays as it was" in said
+    assert (mine.root / told["report"]).is_file()
+    text = here(mine, 0, "aggregate-core", "-o", "level=1e-9", "--json")
+    told = json.loads(text)
+    assert (told["selected"], told["allowlist"]) == ([], None)
+    assert "--keep-below takes the best ones" in capsys.readouterr().err
+    assert (mine.root / ALLOWLIST).read_text() == "rsi_6\n"
+    assert "selects no feature: there is nothing to search" in refusal(mine, 3, "optimize-subset")
+
+
 def state_of(root: Path) -> dict[str, str]:
     """Digest of every file of a workspace but those of the store."""
     return {
@@ -283,10 +318,8 @@ def state_of(root: Path) -> dict[str, str]:
 def refusal(workspace: Workspace, code: int, *arguments: str) -> str:
     """Message (one line per problem) and hint of a select command in this process; nothing was written or lost."""
     before = state_of(workspace.root)
-    with redirect_stdout(StringIO()) as stdout, pytest.raises(SystemExit) as ended:
-        main(["-w", str(workspace.root), "select", *arguments, "--json"])
-    error = json.loads(stdout.getvalue())["error"]
-    assert ended.value.code == error["code"] == code, error
+    error = json.loads(here(workspace, code, *arguments, "--json"))["error"]
+    assert error["code"] == code
     assert "\n" not in error["message"].replace("\n" + str(workspace.root), "") + error["hint"]  # a line per problem
     assert state_of(workspace.root) == before
     return f"{error['message']} | {error['hint']}"
@@ -352,6 +385,10 @@ def test_a_period_with_too_few_rows_says_how_many_and_is_left_out_by_name(mine: 
     ]  # fmt: skip
     assert {cell["period"] for cell in told["cells"]} == {"4h"}
     assert done.stderr.count("left out: target_") == 2
+    text = here(mine, 0, "tree-perm", *longer, "--skip-unfit", "--preview", "2")
+    lines = [line.split("\t") for line in text.splitlines()]
+    assert lines[0][:4] == ["period", "target", "feature", "importance"]
+    assert [line[:2] for line in lines[1:]] == [["4h", "target_binarytrend"]] * 2 + [["4h", "target_logreturn"]] * 2
 
 
 def test_a_target_of_one_class_is_refused(mine: Workspace) -> None:

@@ -17,6 +17,7 @@ from training_world import DAY, HOUR
 from tftctl.core.config.selection import Folds, SelectionConfig, Trees
 from tftctl.core.errors import DataError
 from tftctl.select import tree_perm
+from tftctl.select.aggregate_core import Rules, at_most
 from tftctl.select.cell import make_design, measure_cell
 from tftctl.select.evidence import Evidence, evidence_path
 from tftctl.select.fit import least_leaf
@@ -308,6 +309,13 @@ def test_evidence_that_is_not_there_or_not_complete(
     assert resumed.fresh == 1
     for mine, other in zip(resumed.cells, whole.cells, strict=True):
         assert mine.table.equals(other.table, null_equal=True)
+
+
+def test_a_topk_is_at_most_what_was_judged(pool: Pool) -> None:
+    """A period that was left out may have had features of its own: nobody asked for more than there is."""
+    evidence = [measured(replace(pool, periods={"1h": pool.panel.columns[:5]}), LEVEL, quick(trees=Trees(trees=3)))]
+    for asked, kept in ((99, 5), (None, 5), (3, 3)):
+        assert at_most(Rules(weights={}, topk=asked), evidence).topk == kept
 
 
 def test_cells_that_cannot_be_judged_are_left_out_by_name(pool: Pool, tmp_path: Path) -> None:

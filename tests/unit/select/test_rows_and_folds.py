@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from tftctl.core.errors import DataError
 from tftctl.core.workspace import Workspace
 from tftctl.select.folds import Cell, describe_cell, find_unfit, make_folds, some, thinned
 from tftctl.select.rows import Pool, read_pool
+from tftctl.start.select_settings import tell_absent
 from tftctl.store import Store
 
 if TYPE_CHECKING:
@@ -128,6 +131,31 @@ def test_a_feature_without_any_value_is_of_no_period_and_a_period_without_one_is
         assert refused.value.hint == "periods: 1h, 4h, 1d"
         with pytest.raises(DataError, match="target_nothing"):
             read_pool(market.store, snapshot, config, ["target_nothing"], None, ["rsi_6"])
+
+
+def test_a_period_whose_rows_come_after_the_cut_is_refused(market: Workspace, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(market.store, tmp_path / "store"))
+    with store.write("the last days of 1d only") as txn:
+        for name in ("fused", "targets"):
+            rows = txn.base.scan(name, "1d").collect(engine="in-memory")
+            txn.replace(name, "1d", rows.filter(_pl("timestamp") >= rows["timestamp"].max() - 5 * DAY))
+        txn.commit()
+    with store.read() as snapshot, pytest.raises(DataError, match="1d has no training row") as refused:
+        read_pool(store.root, snapshot, load_model_config(market), [DRAWDOWN], None, ["rsi_6"])
+    assert "--periods" in refused.value.hint
+
+
+def test_features_without_values_are_told(market: Workspace) -> None:
+    """Those of all periods by name, those of one by number."""
+    said: list[str] = []
+    tell_absent(pool_of(market, [DRAWDOWN], ["4h", "1d"]), said.append)
+    assert said == [
+        "no value in any training row of 4h, 1d, left out: rsi_6__4h",
+        "features without a value in a period's training rows are not judged there: 1 at 1d",
+    ]
+    said.clear()
+    tell_absent(pool_of(market, [DRAWDOWN], ["1h"]), said.append)
+    assert said == []
 
 
 def with_windows(pool: Pool, bars: int, embargo: int = 0) -> Pool:
