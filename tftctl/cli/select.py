@@ -18,6 +18,7 @@ from tftctl.cli.select_options import (
     Jobs,
     KeepBelow,
     Learner,
+    LeaveNested,
     Names,
     Out,
     Pin,
@@ -60,6 +61,7 @@ def tree_perm(
     out: Out = Path("reports/feature_evidence/tree_perm"),
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,
+    leave_nested: LeaveNested = False,
     config: Config = None,
     selection: Selection = None,
     overrides: Overrides = None,
@@ -81,7 +83,9 @@ def tree_perm(
     )  # fmt: skip
     asked = Asked(config, selection, overrides or (), changes, _listed(targets), _listed(periods))
     with progress_bar() as report:
-        found = tree_job(workspace_of(ctx), asked, out, jobs, say, report, skip_unfit=skip_unfit)
+        found = tree_job(
+            workspace_of(ctx), asked, out, jobs, say, report, skip_unfit=skip_unfit, leave_nested=leave_nested
+        )  # fmt: skip
     if as_json:
         emit_json(tree_document(found, str(out)))
     else:
@@ -140,6 +144,7 @@ def aggregate_core(
         "reports/feature_evidence/aggregated_core.csv"
     ),
     out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    selection: Selection = None,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -152,12 +157,13 @@ def aggregate_core(
     from tftctl.cli.select_display import show_core
     from tftctl.select.aggregate_core import summary_document
     from tftctl.start.select_jobs import CoreAsked, core_job
+    from tftctl.start.select_settings import Asked
 
     asked = CoreAsked(
         source, weights, stage, tft_file, tft_bonus, out_summary, out_allowlist, topk, tuple(pin or ()),
         tuple(ban or ()), keep_below,
     )  # fmt: skip
-    files = core_job(workspace_of(ctx), asked, overrides or [], say)
+    files = core_job(workspace_of(ctx), Asked(None, selection, overrides or ()), asked, say)
     if as_json:
         emit_json({**summary_document(files.core), "stage": files.stage, "evidence": files.summary,
                    "allowlist": files.allowlist})  # fmt: skip
@@ -212,7 +218,7 @@ def optimize_subset(
         )  # fmt: skip
     found = done.found.document()
     if as_json:
-        emit_json({**found, "evidence": str(study), "allowlist": done.allowlist})
+        emit_json({**found, "selected": list(done.selected), "evidence": str(study), "allowlist": done.allowlist})
     else:
         show_search(found)
         say(f"allowlist: {done.allowlist}; the next tftctl train reads it")
@@ -322,20 +328,27 @@ def run_pipeline(
     with progress_bar() as report:
         done = pipeline_job(workspace_of(ctx), asked, rules, ckpt, out, jobs, say, report, skip_unfit=skip_unfit)
     if as_json:
-        emit_json({**done.document, "evidence_folder": done.folder, "report": done.page})
+        emit_json({**done.document, "evidence": done.folder, "cells": done.document["evidence"], "report": done.page})
     else:
         show_pipeline(done)
 
 
 def _changes(options: dict[str, Any]) -> list[str]:
     """Options as changes of selection.yaml."""
+    if options.get("folds.val_days") is not None and options.get("folds.val_mode") is None:
+        options = {**options, "folds.val_mode": "days"}
     return [f"{key}={value}" for key, value in options.items() if value is not None]
 
 
 def _listed(text: str | None) -> list[str] | None:
     if text is None:
         return None
-    return [name for part in text.split(",") if (name := part.strip())]
+    names = [name for part in text.split(",") if (name := part.strip())]
+    if not names:
+        raise UsageError(
+            f"{text!r} names nothing", "names are separated by commas, like target_logreturn,target_binarytrend"
+        )
+    return names
 
 
 def _show_gates(found: Gating) -> None:

@@ -18,7 +18,7 @@ ValMode = Annotated[
     Literal["ratio", "days"] | None, typer.Option(help="Test folds of a share of the days, or of days.")
 ]
 ValRatio = Annotated[float | None, typer.Option(help="Share of the training days in a test fold.", metavar="SHARE")]
-ValDays = Annotated[int | None, typer.Option(min=1, help="Days in a test fold, with --val-mode days.")]
+ValDays = Annotated[int | None, typer.Option(min=1, help="Days in a test fold instead of a share of them.")]
 FoldCount = Annotated[int | None, typer.Option(min=1, help="Test only so many folds, the newest.")]
 Learner = Annotated[
     Literal["lightgbm", "random_forest", "extra_trees"] | None, typer.Option(help="The trees that are asked.")
@@ -42,3 +42,9 @@ KeepBelow = Annotated[
 AllowlistOut = Annotated[Path, typer.Option(metavar="FILE", help="What tftctl train reads.")]
 Study = Annotated[Path, typer.Option(metavar="FILE", help="SQLite file of all trials; a search goes on there.")]
 Folder = Annotated[Path, typer.Option(metavar="DIR", help="In the workspace; what is there and fresh is read again.")]
+LeaveNested = Annotated[
+    bool,
+    typer.Option(
+        "--leave-nested", help="Read nothing of the days on which optimize-subset compares its set at the end."
+    ),
+]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from tftctl.core.errors import UsageError, choices
+from tftctl.core.errors import DataError, UsageError, choices
 from tftctl.select.evidence import Evidence, replace_json
 from tftctl.select.gate_scores import Agreement, GateScores, agreement
 from tftctl.select.ranking import rank_scores
+from tftctl.select.resampling import DRAWS
+from tftctl.select.work import digest
 
 _PATTERN = "*?["
 _WEIGHTLESS = ("every target of the evidence weighs 0", "give one of them a weight, or name another --stage")
@@ -62,6 +64,8 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     pool = _pool(evidence)
     topk = _topk(rules.topk, len(pool))
     pinned, banned = _named(rules.pinned, pool, "pinned"), _named(rules.banned, pool, "banned")
+    _refuse_both(pinned, banned)
+    _require_level(rules.level, len(weighed))
     scores = dict.fromkeys(pool, 0.0) | _scores(weighed, rules.weights)
     judged = _judged(weighed)
     bonus = gates.scores(judged) if gates is not None else {}
@@ -106,6 +110,37 @@ class _Proof:
     evident: bool
 
 
+def _require_level(level: float, cells: int) -> None:
+    """No p is smaller than one by the number of bootstrap draws; with many cells none could pass a small level."""
+    smallest = cells / (DRAWS + 1)
+    if smallest > level:
+        raise UsageError(
+            f"level {level:g}: over {cells} cells no p below {smallest:.2g} can be told from {DRAWS} draws",
+            f"use a level of at least {smallest:.2g}, or fewer targets and periods",
+        )
+
+
+def core_key(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | None) -> str:
+    """Changes with everything that a core depends on: one choice, whichever command makes it."""
+    network = None if gates is None else [gates.facts["run"], gates.facts["checkpoint"], gates.weights]
+    weights = {cell.target: rules.weights.get(cell.target, 1.0) for cell in evidence}
+    return digest([sorted(str(cell.facts["key"]) for cell in evidence), {**asdict(rules), "weights": weights}, network])
+
+
+def pinned_in(summary: pl.DataFrame) -> frozenset[str]:
+    """Features of a core's summary that are there because they were pinned."""
+    return frozenset(summary.filter(pl.col("why") == "pinned")["feature"].to_list())
+
+
+def read_pinned(path: Path) -> frozenset[str]:
+    """Of a summary that was written as CSV. Raises DataError where its Parquet file is missing or damaged."""
+    try:
+        return pinned_in(pl.read_parquet(path.with_suffix(".parquet")))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path.with_suffix('.parquet')} cannot be read: {error}", "make it again: "
+                        "tftctl select aggregate-core") from None  # fmt: skip
+
+
 def at_most(rules: Rules, evidence: Sequence[Evidence]) -> Rules:
     """The rules with a topk of at most the features that the evidence has: cells that were left out may lack some."""
     size = len(_pool(evidence))
@@ -121,8 +156,8 @@ def check_rules(rules: Rules, targets: Sequence[str], pool: Sequence[str]) -> No
     if all(rules.weights.get(target, 1.0) == 0 for target in targets):
         raise UsageError(*_WEIGHTLESS)
     _topk(rules.topk, len(pool))
-    for asked, what in ((rules.pinned, "pinned"), (rules.banned, "banned")):
-        _named(asked, pool, what)
+    pinned, banned = (_named(asked, pool, what) for asked, what in ((rules.pinned, "pinned"), (rules.banned, "banned")))
+    _refuse_both(pinned, banned)
 
 
 def _topk(asked: int | None, pool: int) -> int:
@@ -139,6 +174,19 @@ def _named(asked: Sequence[str], pool: Sequence[str], what: str) -> set[str]:
             raise UsageError(f"{what}: {text!r} is no feature of the evidence", choices(text, pool, "features"))
         found |= matching
     return found
+
+
+def _refuse_both(pinned: set[str], banned: set[str]) -> None:
+    both = sorted(pinned & banned)
+    if both:
+        raise UsageError(
+            f"{both[0]} is both pinned and banned", "take it, or a pattern that means it, out of one of them"
+        )
+
+
+def means_any(text: str, pool: Collection[str]) -> bool:
+    """Whether a name or pattern means any of these features."""
+    return any(fnmatchcase(name, text) for name in pool) if _is_pattern(text) else text in pool
 
 
 def _is_pattern(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from tftctl.core.times import iso
 from tftctl.select.evidence import SCHEMA, Evidence
 from tftctl.select.folds import Cell, TestFold, make_folds
 from tftctl.select.importance import Design, FoldLosses, measure_fold
-from tftctl.select.resampling import Means, adjusted_p, block_means, greatest
+from tftctl.select.resampling import LARGEST_Z, Means, adjusted_p, block_means, greatest
 from tftctl.select.rows import Pool, Rows
 from tftctl.select.shifts import make_grid, shift_limits, shifted
 
@@ -24,15 +25,19 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Threshold:
-    """z beyond which an importance means something, and the null distribution (D,) that it is a quantile of."""
+    """z beyond which an importance means something, and the null distribution (D,) that it is a quantile of.
+
+    `probe` is the largest z of a probe; `chances` how many times as many features as probes there are, at least 1.
+    """
 
     z: float
     largest: Array
     probe: float
+    chances: float
 
     def p(self, z: Array) -> Array:
-        """Adjusted p-values; 1 for what no probe falls short of."""
-        return np.where(z > self.probe, adjusted_p(z, self.largest), 1.0)
+        """Adjusted p-values; 1 for what is not beyond every probe."""
+        return np.where(z > self.probe, np.minimum(1.0, adjusted_p(z, self.largest) * self.chances), 1.0)
 
 
 def measure_cell(
@@ -73,12 +78,21 @@ def make_design(pool: Pool, cell: Cell, clusters: Sequence[Sequence[int]], seed:
 
 
 def _threshold(means: Means, design: Design, level: float) -> Threshold:
-    """The quantile of the largest z of probes and their clusters, and never less than the largest that there is."""
+    """The quantile of the largest z of probes and their clusters, and never less than the largest that there is.
+
+    Where there are fewer probes than features the largest of the features has more chances: its level is divided so.
+    Where the trees use no probe, nothing shows what chance reaches, and nothing passes.
+    """
     mine = np.array([unit[0] >= design.columns.size for unit in design.units])
-    probes = Means(means.mean[mine], means.se[mine], means.low[mine], means.high[mine], means.draws[:, mine])
+    probes = Means(
+        means.mean[mine], means.se[mine], means.low[mine], means.high[mine], means.draws[:, mine], means.blocks
+    )
+    if not (probes.se > 0).any():
+        return Threshold(math.inf, np.full(1, math.inf), math.inf, 1.0)
+    chances = max(1.0, (~mine).sum() / mine.sum())
     largest = greatest(probes)
     seen = float(probes.z.max(initial=0.0))
-    return Threshold(max(float(np.quantile(largest, 1 - level)), seen), largest, seen)
+    return Threshold(max(float(np.quantile(largest, 1 - level / chances)), seen), largest, seen, chances)
 
 
 def _table(
@@ -157,8 +171,9 @@ def _facts(
         ],
         "skill": 1 - model / constant,
         "level": settings.level,
-        "threshold_z": threshold.z,
-        "largest_probe_z": threshold.probe,
+        "threshold_z": min(threshold.z, LARGEST_Z),
+        "largest_probe_z": min(threshold.probe, LARGEST_Z),
+        "blocks": sum(int((found.rows > 0).sum()) for found in losses),
         "learner": settings.trees.learner,
         "seed": settings.seed,
     }

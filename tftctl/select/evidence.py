@@ -13,7 +13,7 @@ import polars as pl
 
 from tftctl.core.errors import DataError
 
-REVISION = 2
+REVISION = 3
 SCHEMA = {
     "feature": pl.String, "kind": pl.String, "gain": pl.Float64, "importance": pl.Float64, "se": pl.Float64,
     "low": pl.Float64, "high": pl.Float64, "z": pl.Float64, "p": pl.Float64, "above": pl.Boolean, "cluster": pl.Int64,
@@ -110,11 +110,3 @@ def read_cell(path: Path) -> Evidence:
         raise DataError(f"{path} is no evidence of tree-perm: it has no {(lacking or ['facts'])[0]!r}",
                         "name the folder that tftctl select tree-perm wrote")  # fmt: skip
     return Evidence(str(facts["target"]), str(facts["period"]), table, facts)
-
-
-def read_evidence(folder: Path) -> list[Evidence]:
-    """All cells of a folder, by period and target. Raises DataError where there is none."""
-    paths = sorted(folder.glob("*.parquet"))
-    if not paths:
-        raise DataError(f"{folder} has no evidence", f"make it: tftctl select tree-perm --out {folder}")
-    return [read_cell(path) for path in paths]

@@ -18,6 +18,7 @@ from tftctl.select.shifts import shift_limits
 
 Rows = npt.NDArray[np.int64]
 LEAST_TRAIN, LEAST_TEST = 200, 50
+LEAST_BLOCKS, BLOCKS_PER_FOLD = 12, 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,25 @@ def make_folds(pool: Pool, cell: Cell, settings: Folds, seed: list[int]) -> list
         train = some(rows[fold.train], settings.train_rows, rng)
         test = thinned(pool.panel.available_at, rows[fold.test], settings.test_rows, rng)
         made.append(TestFold(number, first, last, train, test, fold.train.size, fold.test.size))
+    _require_blocks(pool, cell, made)
     return made
+
+
+def block_width(instants: Instants, span_ms: int) -> int:
+    """Length of the blocks of time that a fold's losses are kept by: at least twice the label span (M6)."""
+    return max(2 * span_ms, int(np.ptp(instants)) // BLOCKS_PER_FOLD, 1)
+
+
+def _require_blocks(pool: Pool, cell: Cell, folds: list[TestFold]) -> None:
+    """An error that is estimated from too few blocks is none."""
+    spans = [pool.panel.available_at[fold.test] for fold in folds]
+    blocks = sum(int(np.ptp(instants)) // block_width(instants, cell.span_ms) + 1 for instants in spans)
+    if blocks < LEAST_BLOCKS:
+        raise DataError(
+            f"{cell.target} at {cell.period}: its {len(folds)} test folds make {blocks} blocks of twice the label span "
+            f"({_hours(2 * cell.span_ms)}), and intervals need {LEAST_BLOCKS}",
+            "test all folds (no --folds), leave it out (--periods, --targets, or --skip-unfit), or import more bars",
+        )
 
 
 def find_unfit(pool: Pool, cell: Cell, settings: Folds) -> Unfit | None:
@@ -87,12 +106,17 @@ def find_unfit(pool: Pool, cell: Cell, settings: Folds) -> Unfit | None:
 
 
 def thinned(available_at: Instants, rows: Rows, limit: int, rng: np.random.Generator) -> Rows:
-    """Every k-th instant with all its symbols, so that about `limit` rows stay; blocks of time stay blocks."""
-    step = -(-rows.size // limit)
-    if step <= 1:
+    """Instants drawn with all their symbols, so that about `limit` rows stay; blocks of time stay blocks.
+
+    Not every k-th: that would be the same hours of every day.
+    """
+    if rows.size <= limit:
         return rows
-    _, place = np.unique(available_at[rows], return_inverse=True)
-    return rows[place % step == int(rng.integers(step))]
+    instants, place = np.unique(available_at[rows], return_inverse=True)
+    drawn = rng.choice(instants.size, max(1, round(instants.size * limit / rows.size)), replace=False, shuffle=False)
+    kept = np.zeros(instants.size, bool)
+    kept[drawn] = True
+    return rows[kept[place]]
 
 
 def some(rows: Rows, limit: int, rng: np.random.Generator) -> Rows:

@@ -67,7 +67,13 @@ def read_gates(path: Path) -> GateScores:
         str(period): dict(zip(rows["feature"].to_list(), rows["weight"].cast(pl.Float64).to_list(), strict=True))
         for (period,), rows in mine.group_by(["period"], maintain_order=True)
     }
-    return GateScores(weights, read_facts(path.with_suffix(".json")) or {})
+    facts = read_facts(path.with_suffix(".json")) or {}
+    if any(not facts.get(name) for name in ("run", "checkpoint", "last_label_end")):
+        raise DataError(
+            f"{path.with_suffix('.json')} does not say whose gates these are and which labels they have seen",
+            "make both files again: tftctl select tft-gating",
+        )
+    return GateScores(weights, facts)
 
 
 def agreement(trees: Mapping[str, float], gates: Mapping[str, float]) -> Agreement:

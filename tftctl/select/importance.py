@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tftctl.core.config.selection import SelectionConfig
 from tftctl.select.fit import Fitted, Values, constant_loss, fit_trees
-from tftctl.select.folds import Cell, TestFold
+from tftctl.select.folds import Cell, TestFold, block_width
 from tftctl.select.rows import Pool, Rows
 from tftctl.select.shifts import make_grid, permuted_blocks
 from tftctl.select.trees import moved_change, tree_outputs
@@ -22,7 +22,6 @@ from tftctl.select.trees import moved_change, tree_outputs
 Array = npt.NDArray[np.float64]
 # standardised labels of a regression are cut off here: squares of a few crashes would be all that counts
 LABEL_CLIP = 5.0
-BLOCKS_PER_FOLD = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +89,7 @@ def measure_fold(
     label = scaled_labels(pool, cell, fold.train, fold.test)
     values = np.ascontiguousarray(read_values(pool, design, fold.test).T)
     instants = pool.panel.available_at[fold.test]
-    # at least twice the label span (M6)
-    width = max(2 * cell.span_ms, int(np.ptp(instants)) // BLOCKS_PER_FOLD, 1)
+    width = block_width(instants, cell.span_ms)
     block, blocks = _blocks(instants, width)
     grid = make_grid(instants, pool.panel.group[fold.test].astype(np.int64))
     outputs = tree_outputs(fitted.nodes, values)

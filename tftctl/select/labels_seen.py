@@ -31,11 +31,18 @@ def labels_seen(workspace: Workspace, loaded: LoadedCheckpoint, run: Run | None,
     `trained_until` is the latest label_end of its own training rows. Where an ancestor is gone, the bound is the start
     of the run that began with it: nobody trains on labels that have not come.
     """
-    own = _own(loaded, trained_until)
+    own = _own(loaded, max(trained_until, _selected_until(run)))
     older = list(_ancestors(workspace, loaded.content, run))
     last = max(seen.last_label_end for seen in (own, *older))
     chosen = [seen for seen in (own, *older) if seen.chosen_by_validation]
     return replace(chosen[0] if chosen else own, last_label_end=last)
+
+
+def _selected_until(run: Run | None) -> int:
+    """Latest label that the selection of a run's inputs has read (--allow-selection-overlap); 0 where none is known."""
+    selection = run.manifest.get("selection") if run is not None else None
+    last = selection.get("last_label_end") if isinstance(selection, dict) else None
+    return parse_iso(last) if last else 0
 
 
 def _own(loaded: LoadedCheckpoint, trained_until: int) -> LabelsSeen:

@@ -42,6 +42,14 @@ class Ledger:
         total: Counter[str] = sum(most.values(), Counter())
         return {target: total[target] for target in targets}
 
+    def total(self, targets: Iterable[str]) -> int:
+        """Trials so far of any of these targets: a set that was tried for several at once is one."""
+        wanted, most = set(targets), dict[str, int]()
+        for line in self._lines("trials"):
+            tried = max((int(number) for target, number in line["trials"].items() if target in wanted), default=0)
+            most[str(line.get("key"))] = max(most.get(str(line.get("key")), 0), tried)
+        return sum(most.values())
+
     def spend(self, key: str, data: str, first: int, last: int) -> int:
         """Look at a nested fold; returns how many other pieces of work have looked at any part of it before.
 

@@ -15,7 +15,7 @@ from tftctl.core.times import iso
 from tftctl.select.folds import LEAST_TEST, LEAST_TRAIN, Cell, Unfit, some, thinned
 from tftctl.select.rows import Pool, Rows
 from tftctl.select.subsets import Gain, Task, block_edges, gain_over, make_task, score_set
-from tftctl.select.tree_perm import cell_seed
+from tftctl.select.work import cell_seed
 
 
 @dataclass(frozen=True, slots=True)

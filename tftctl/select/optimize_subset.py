@@ -22,7 +22,8 @@ from tftctl.select.rows import Pool
 from tftctl.select.search import METHODS, Budget, Searched, Subset, Trial, search
 from tftctl.select.study import Record, open_record
 from tftctl.select.subsets import Task, cells_in, make_task, score_set
-from tftctl.select.tree_perm import cell_seed, cells_of, digest, pool_key
+from tftctl.select.tree_perm import cells_of
+from tftctl.select.work import cell_seed, digest, pool_key
 
 REVISION = 1
 FOLDS = 2
@@ -138,7 +139,7 @@ def study_key(pool: Pool, features: Sequence[str], weights: Mapping[str, float],
     folds = {name: value for name, value in document["folds"].items() if name.startswith("val_")}
     return digest({
         "revision": REVISION,
-        "pool": pool_key(pool),
+        "pool": [pool_key(pool), pool.periods],
         "features": list(features),
         "weights": dict(weights),
         "search": {name: document["optimize"][name] for name in _KEYED},

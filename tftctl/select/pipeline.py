@@ -7,8 +7,8 @@ is completed: evidence cell by cell, the search trial by trial.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from tftctl.core.config.selection import SelectionConfig
+from tftctl.core.errors import DataError
 from tftctl.core.progress import Report, Say, silent
 from tftctl.core.times import iso, parse_iso
-from tftctl.select.aggregate_core import Core, Rules, aggregate, at_most, check_rules, summary_document, write_summary
+from tftctl.select.aggregate_core import (
+    Core,
+    Rules,
+    aggregate,
+    at_most,
+    check_rules,
+    core_key,
+    pinned_in,
+    summary_document,
+    write_summary,
+)
 from tftctl.select.clusters import correlations
 from tftctl.select.evidence import read_facts, replace_json, summarise
 from tftctl.select.gate_scores import GateScores, read_gates
@@ -26,9 +37,10 @@ from tftctl.select.ledger import Ledger
 from tftctl.select.nested_fold import nested_start
 from tftctl.select.optimize_subset import optimize
 from tftctl.select.origin import Origin, origin_of
-from tftctl.select.rolling_validate import validate, validation_key
+from tftctl.select.rolling_validate import fitting_cells, test_blocks, validate, validation_key
 from tftctl.select.rows import Pool
-from tftctl.select.tree_perm import TreeEvidence, digest, judge
+from tftctl.select.tree_perm import TreeEvidence, judge
+from tftctl.select.work import digest
 
 STATE = "pipeline.json"
 Strengths = dict[str, tuple[tuple[str, ...], npt.NDArray[np.float64]]]
@@ -125,6 +137,8 @@ def run(order: Order, say: Say, report: Report = silent) -> Chosen:
     course = Course(say)
     check_rules(order.rules, order.targets, order.pool.features)
     nested = nested_start(order.pool, order.settings)
+    blocks = test_blocks(order.pool, order.targets, order.settings.rolling)
+    fitting_cells(order.pool, order.targets, blocks, order.settings, skip_unfit=order.skip_unfit)
     trees = _trees(order, nested, course, report)
     gates = _gates(order, course)
     core = _core(order, trees, gates, course)
@@ -137,7 +151,7 @@ def run(order: Order, say: Say, report: Report = silent) -> Chosen:
     read = [order.pool.until] if core.selected else []
     origin = origin_of(trees.cells, gates)
     return Chosen(
-        selected=final_set(core, optimized, order.rules),
+        selected=final_set(core.selected, pinned_in(core.summary), optimized),
         origin=replace(origin, last_label_end=max([origin.last_label_end, *read])),
         trees=trees,
         core=core,
@@ -149,19 +163,15 @@ def run(order: Order, say: Say, report: Report = silent) -> Chosen:
     )
 
 
-def final_set(core: Core, optimized: Mapping[str, Any] | None, rules: Rules) -> tuple[str, ...]:
+def final_set(selected: Sequence[str], pinned: Collection[str], optimized: Mapping[str, Any] | None) -> tuple[str, ...]:
     """The set that the search has found, with what is pinned; the whole core where the nested fold speaks against it.
 
     It does when the whole 95 % interval of the gain over the core lies below 0.
     """
-    if optimized is None:
-        return core.selected
-    gain = optimized["nested"]["gain"]
-    if gain["high"] < 0:
-        return core.selected
-    why = dict(core.summary.select("feature", "why").iter_rows())
-    kept = set(optimized["selected"])
-    return tuple(name for name in core.selected if name in kept or why[name] == "pinned")
+    if optimized is None or optimized["nested"]["gain"]["high"] < 0:
+        return tuple(selected)
+    kept = {*optimized["selected"], *pinned}
+    return tuple(name for name in selected if name in kept)
 
 
 def _trees(order: Order, nested: int, course: Course, report: Report) -> TreeEvidence:
@@ -185,21 +195,28 @@ def _gates(order: Order, course: Course) -> GateScores | None:
     if order.make_gates is None:
         return None
     started = time.perf_counter()
-    fresh = _state(order).get("tft-gating") == order.gates_key and order.places.gates.is_file()
+    fresh = order.places.gates.is_file() and _state(order).get("tft-gating") == _gates_mark(order)
     if not fresh:
         order.make_gates(order.places.gates)
-        _remember(order, "tft-gating", order.gates_key)
+        _remember(order, "tft-gating", _gates_mark(order))
     gates = read_gates(order.places.gates)
     course.done("tft-gating", started, fresh=fresh, note=f"{gates.facts.get('origins')} origins")
     return gates
 
 
+def _gates_mark(order: Order) -> str:
+    """The checkpoint, and the very files that were made of it: other commands may write there, too."""
+    path = order.places.gates
+    files = [path.read_text(encoding="utf-8"), path.with_suffix(".json").read_text(encoding="utf-8")]
+    return digest([order.gates_key, *files])
+
+
 def _core(order: Order, trees: TreeEvidence, gates: GateScores | None, course: Course) -> Core:
     started = time.perf_counter()
-    core = aggregate(trees.cells, at_most(order.rules, trees.cells), gates)
+    rules = at_most(order.rules, trees.cells)
+    core = aggregate(trees.cells, rules, gates)
     write_summary(order.places.core, core, {**origin_of(trees.cells, gates).document(), "stage": order.stage})
-    key = digest([sorted(str(cell.facts["key"]) for cell in trees.cells), asdict(order.rules), order.gates_key])
-    order.ledger.count("aggregate-core", key, {cell.target: 1 for cell in trees.cells})
+    order.ledger.count("aggregate-core", core_key(trees.cells, rules, gates), {c.target: 1 for c in trees.cells})
     course.done("aggregate-core", started, note=f"{len(core.selected)} of {core.summary.height} features")
     return core
 
@@ -222,7 +239,7 @@ def _walk_forward(order: Order, course: Course, report: Report) -> dict[str, Any
     started = time.perf_counter()
     key = validation_key(order.pool, order.targets, order.rules, order.settings)
     path = order.places.rolling / "result.json"
-    there = read_facts(path)
+    there = _undamaged(path)
     trials = order.ledger.trials(order.targets)
     fresh = there is not None and there.get("key") == key and there.get("trials_before") == trials
     if fresh and there is not None:
@@ -244,7 +261,15 @@ def strengths(pool: Pool, settings: SelectionConfig) -> Strengths:
 
 
 def _state(order: Order) -> Mapping[str, Any]:
-    return read_facts(order.places.folder / STATE) or {}
+    return _undamaged(order.places.folder / STATE) or {}
+
+
+def _undamaged(path: Path) -> Mapping[str, Any] | None:
+    """What a run before has left; where that is damaged, it is made again."""
+    try:
+        return read_facts(path)
+    except DataError:
+        return None
 
 
 def _remember(order: Order, stage: str, key: str | None) -> None:

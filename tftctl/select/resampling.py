@@ -15,23 +15,33 @@ Array = npt.NDArray[np.float64]
 DRAWS = 10_000
 _CHUNK = 500
 INTERVAL = 0.95
+LARGEST_Z = 37.0  # beyond it a tail of the normal distribution is 0 in float64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Means:
-    """Of U units: mean (U,), its bootstrapped standard error, and the ends of its 95 % interval; z is mean / se, 0
-    where nothing varies. `draws` (D, U) are the resampled means."""
+    """Of U units: mean (U,), its standard error, and the ends of its 95 % interval, all over `blocks` resampled.
+
+    `draws` (D, U) are the resampled means.
+    """
 
     mean: Array
     se: Array
     low: Array
     high: Array
     draws: Array
+    blocks: int
 
     @property
     def z(self) -> Array:
-        """Studentised means."""
-        return np.divide(self.mean, self.se, out=np.zeros_like(self.mean), where=self.se > 0)
+        """mean / se as a normal number, 0 where nothing varies: of few blocks it is t-distributed (blocks - 1)."""
+        from scipy.stats import norm, t
+
+        ratio = np.divide(self.mean, self.se, out=np.zeros_like(self.mean), where=self.se > 0)
+        if self.blocks < 2:
+            return np.zeros_like(ratio)
+        tail = norm.isf(t.sf(np.abs(ratio), self.blocks - 1))
+        return np.sign(ratio) * np.minimum(tail, LARGEST_Z)
 
 
 def block_means(sums: Array, rows: Array, seed: int, draws: int = DRAWS) -> Means:
@@ -45,7 +55,9 @@ def block_means(sums: Array, rows: Array, seed: int, draws: int = DRAWS) -> Mean
         drawn[start : start + size] = (counts @ sums.T) / (counts @ rows)[:, None]
     tail = (1 - INTERVAL) / 2
     low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
-    return Means(mean, drawn.std(0), low, high, drawn)
+    there = int((rows > 0).sum())
+    wider = np.sqrt(there / max(there - 1, 1))  # resampling takes the blocks' own mean for the true one
+    return Means(mean, drawn.std(0) * wider, low, high, drawn, there)
 
 
 def greatest(means: Means) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tftctl.core.config.selection import Rolling, SelectionConfig
+from tftctl.core.config.selection import Folds, Rolling, SelectionConfig
 from tftctl.core.errors import DataError
 from tftctl.core.progress import Report, silent
 from tftctl.core.times import iso
@@ -21,12 +21,13 @@ from tftctl.data.splits import walk_forward
 from tftctl.select.aggregate_core import Core, Rules, aggregate, at_most, check_rules
 from tftctl.select.deflation import STATISTIC, Deflated, deflate
 from tftctl.select.evidence import Evidence
-from tftctl.select.folds import LEAST_TEST, LEAST_TRAIN, Cell, Unfit, describe_cell, some, thinned
+from tftctl.select.folds import LEAST_TEST, LEAST_TRAIN, Cell, Unfit, describe_cell, find_unfit, some, thinned
 from tftctl.select.ledger import Ledger
 from tftctl.select.rows import Pool, Rows
 from tftctl.select.stability import agreement_of, frequencies
 from tftctl.select.subsets import Gain, Losses, Score, Task, block_edges, cells_in, gain_over, make_task, score_set
-from tftctl.select.tree_perm import cell_revision, cell_seed, digest, fit_cells, judge, pool_key
+from tftctl.select.tree_perm import cells_of, judge
+from tftctl.select.work import cell_revision, cell_seed, digest, pool_key
 
 Array = npt.NDArray[np.float64]
 REVISION = 1
@@ -97,7 +98,7 @@ def validate(
     """
     check_rules(rules, targets, pool.features)
     blocks = test_blocks(pool, targets, settings.rolling)
-    cells, unfit = _fitting(pool, targets, blocks, settings, skip_unfit=skip_unfit)
+    cells, unfit = fitting_cells(pool, targets, blocks, settings, skip_unfit=skip_unfit)
     folds: list[FoldResult] = []
     for number, (first, last) in enumerate(blocks, 1):
         there = None if folder is None else folder / f"fold_{number}"
@@ -127,7 +128,7 @@ def test_blocks(pool: Pool, targets: Sequence[str], rolling: Rolling) -> list[tu
     return [fold.blocks[0] for fold in folds]
 
 
-def _fitting(
+def fitting_cells(
     pool: Pool,
     targets: Sequence[str],
     blocks: Sequence[tuple[int, int]],
@@ -136,22 +137,37 @@ def _fitting(
     skip_unfit: bool,
 ) -> tuple[list[Cell], tuple[Unfit, ...]]:
     """Cells that can be selected for before the first block, and scored in every one."""
-    early = pool.before(blocks[0][0])
-    kept, unfit = fit_cells(early, targets, settings, skip_unfit=skip_unfit)
-    cells = [describe_cell(pool, cell.target, cell.period) for cell in kept]
-    fitting = []
-    for cell in cells:
-        sizes = [_rows(pool, cell, block) for block in blocks]
-        small = next((block for block, (train, test) in zip(blocks, sizes, strict=True)
-                      if train.size < LEAST_TRAIN or test.size < LEAST_TEST), None)  # fmt: skip
-        if small is None:
+    lighter = _lighter(settings).folds
+    fitting: list[Cell] = []
+    unfit: list[Unfit] = []
+    for cell in cells_of(pool, targets):
+        reasons = (_why_unfit(pool, cell, block, lighter) for block in blocks)
+        reason = next((found for found in reasons if found is not None), None)
+        if reason is None:
             fitting.append(cell)
-            continue
-        why = f"{cell.target} at {cell.period}: the walk-forward fold of {iso(small[0])[:10]} has too few rows"
-        unfit.append(Unfit(cell.target, cell.period, why, "use fewer folds (rolling.folds), or longer ones"))
+        else:
+            unfit.append(reason)
     if unfit and (not skip_unfit or not fitting):
         raise DataError(unfit[0].why, unfit[0].hint)
     return fitting, tuple(unfit)
+
+
+def _why_unfit(pool: Pool, cell: Cell, block: tuple[int, int], folds: Folds) -> Unfit | None:
+    """Why nothing can be selected before a block, or scored in it."""
+    early = pool.before(block[0])
+    found = find_unfit(early, describe_cell(early, cell.target, cell.period), folds)
+    train, test = _rows(pool, cell, block)
+    where = f"before the walk-forward block of {iso(block[0])[:10]}"
+    if found is not None:
+        return Unfit(
+            cell.target, cell.period, f"{where}: {found.why}", f"use fewer blocks (rolling.folds); {found.hint}"
+        )
+    if train.size < LEAST_TRAIN or test.size < LEAST_TEST:
+        why = f"{where}: {cell.target} at {cell.period} has {train.size} training rows and {test.size} in it"
+        return Unfit(
+            cell.target, cell.period, why, f"it needs {LEAST_TRAIN} and {LEAST_TEST}; use fewer or longer ones"
+        )
+    return None
 
 
 def _rows(pool: Pool, cell: Cell, block: tuple[int, int]) -> tuple[Rows, Rows]:
@@ -258,7 +274,7 @@ def _together(
         jaccard=jaccard,
         kuncheva=kuncheva,
         trials=trials,
-        overall=deflate(overall.value, overall.se, max(trials.values())),
+        overall=deflate(overall.value, overall.se, ledger.total(targets)),
         per_target={
             target: deflate(gain.value, gain.se, trials[target]) for target, gain in single.items() if gain is not None
         },

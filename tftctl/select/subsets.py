@@ -17,8 +17,8 @@ from tftctl.select.fit import Values, constant_loss, fit_trees
 from tftctl.select.folds import Cell
 from tftctl.select.importance import scaled_labels, sums
 from tftctl.select.rows import Pool, Rows
-from tftctl.select.tree_perm import in_threads
 from tftctl.select.trees import tree_outputs
+from tftctl.select.work import in_threads
 
 Array = npt.NDArray[np.float64]
 DRAWS = 2000

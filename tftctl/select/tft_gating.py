@@ -207,6 +207,7 @@ def _meta(
     return {
         "run": run.name if run is not None else content.run,
         "run_id": content.run_id,
+        "targets": [target.name for target in content.spec.targets],
         "checkpoint": _within(workspace, loaded.path),
         "snapshot": snapshot,
         "trained_on_snapshot": content.spec.snapshot,

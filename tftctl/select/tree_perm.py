@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import time
-import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +15,6 @@ from tftctl.core.times import iso
 from tftctl.select.cell import measure_cell
 from tftctl.select.clusters import clusters, correlations
 from tftctl.select.evidence import (
-    REVISION,
     Evidence,
     evidence_path,
     read_cell,
@@ -31,6 +24,7 @@ from tftctl.select.evidence import (
 )
 from tftctl.select.folds import Cell, Unfit, describe_cell, find_unfit
 from tftctl.select.rows import Pool
+from tftctl.select.work import cell_revision, cell_seed, digest, in_threads, pool_key
 
 INDEX = "index.json"
 _JUDGING = ("seed", "trees", "folds", "repeats", "cluster_correlation", "level")
@@ -99,6 +93,8 @@ def judge(
             write_evidence(folder, evidence)
         return evidence
 
+    if folder is not None and missing:
+        (folder / INDEX).unlink(missing_ok=True)  # until all of it is there
     report("evidence", len(found), len(fitting))
     for cell, evidence in in_threads(work, missing, jobs):
         found[cell] = evidence
@@ -108,25 +104,6 @@ def judge(
     if folder is not None:
         replace_json(folder / INDEX, _index(pool, made))
     return made
-
-
-def in_threads(work: Callable[[Any], Any], items: Sequence[Any], jobs: int | None) -> Any:
-    """Yield (item, result) as they are done. LightGBM, forests and the walks through trees all let others run."""
-    if not items:
-        return
-    with ThreadPoolExecutor(min(jobs or os.cpu_count() or 1, len(items))) as threads:
-        futures = {threads.submit(work, item): item for item in items}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-def cell_seed(settings: SelectionConfig, cell: Cell) -> list[int]:
-    """Seeds of a cell: others for each, and the same whichever others are judged beside it."""
-    return [settings.seed, zlib.crc32(f"{cell.period} {cell.target}".encode())]
 
 
 def cell_key(pool: Pool, cell: Cell, settings: SelectionConfig) -> str:
@@ -141,30 +118,25 @@ def cell_key(pool: Pool, cell: Cell, settings: SelectionConfig) -> str:
     })  # fmt: skip
 
 
-def cell_revision() -> list[Any]:
-    """What makes evidence: ours and the libraries'."""
-    return [REVISION, version("lightgbm"), version("scikit-learn"), version("numpy")]
-
-
-def pool_key(pool: Pool) -> list[Any]:
-    """What a selection reads: rows, symbols, cuts."""
-    symbols = [[group.symbol, group.period] for group in pool.panel.groups]
-    return [pool.data, symbols, pool.cut, pool.until, pool.embargo_ms, digest(pool.window_start[:1000].tolist())]
-
-
-def digest(document: Any) -> str:
-    """Sixteen hexadecimal digits of any JSON-able document."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True, default=list).encode()).hexdigest()[:16]
-
-
 def read_index(folder: Path) -> list[Evidence]:
     """The cells that the last tree-perm left in a folder. Raises DataError where there is no complete evidence."""
     facts = read_facts(folder / INDEX)
+    again = f"tftctl select tree-perm --out {folder}"
     if facts is None:
         begun = any(folder.glob("*.parquet")) if folder.is_dir() else False
-        what = "is not complete: tree-perm was stopped" if begun else "has no evidence"
-        raise DataError(f"{folder} {what}", f"tftctl select tree-perm --out {folder}")
-    return [read_cell(evidence_path(folder, entry["period"], entry["target"])) for entry in facts["cells"]]
+        raise DataError(f"{folder} {'is not complete: tree-perm was stopped' if begun else 'has no evidence'}", again)
+    try:
+        listed = [(str(entry["period"]), str(entry["target"]), str(entry["key"])) for entry in facts["cells"]]
+    except (KeyError, TypeError):
+        listed = []
+    if not listed:
+        raise DataError(f"{folder / INDEX} lists no evidence", again)
+    cells = [read_cell(evidence_path(folder, period, target)) for period, target, _ in listed]
+    for cell, (_, _, key) in zip(cells, listed, strict=True):
+        if cell.facts.get("key") != key:
+            raise DataError(f"{folder}: {cell.target} at {cell.period} is of another tree-perm than the index, which "
+                            "was stopped", again)  # fmt: skip
+    return cells
 
 
 def _clusters(pool: Pool, period: str, settings: SelectionConfig) -> list[list[int]]:
@@ -185,7 +157,7 @@ def _fresh(folder: Path | None, cell: Cell, key: str) -> Evidence | None:
 
 def _index(pool: Pool, made: TreeEvidence) -> dict[str, Any]:
     return {
-        "cells": [{"target": cell.target, "period": cell.period} for cell in made.cells],
+        "cells": [{"target": cell.target, "period": cell.period, "key": cell.facts["key"]} for cell in made.cells],
         "unfit": [{"target": cell.target, "period": cell.period, "why": cell.why} for cell in made.unfit],
         "snapshot": pool.snapshot,
         "data": pool.data,

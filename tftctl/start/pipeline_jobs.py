@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     from tftctl.select.pipeline import Chosen, Order
     from tftctl.select.rolling_validate import Validated
 
-SUMMARY = Path("reports/feature_evidence/aggregated_core.csv")
-STUDY = Path("reports/feature_evidence/optimize_subset.sqlite3")
-ALLOWLIST = Path("configs/selected_features.txt")
-
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A search, and the allowlist that it has written."""
+    """A search, what of it became the allowlist, and where that is."""
 
     found: Optimized
+    selected: tuple[str, ...]
     allowlist: str
 
 
@@ -47,9 +44,11 @@ def search_job(
     report: Report = silent,
 ) -> Searched:
     """`tftctl select optimize-subset`: of the features that a core summary has selected."""
+    from tftctl.select.aggregate_core import read_pinned
     from tftctl.select.ledger import ledger_of
     from tftctl.select.optimize_subset import optimize
     from tftctl.select.origin import read_origin
+    from tftctl.select.pipeline import final_set
 
     settings = load_settings(workspace, asked)
     weighed, name = stage_weights(workspace, weights, stage)
@@ -67,12 +66,14 @@ def search_job(
             evidence_until=origin.last_label_end,
         )  # fmt: skip
         made = replace(origin, snapshot=pool.snapshot, data=pool.data, cut=pool.cut,
-                       last_label_end=max(origin.last_label_end, pool.until))  # fmt: skip
+                       last_label_end=max(origin.last_label_end, pool.until), targets=tuple(settings.targets),
+                       periods=tuple(pool.periods))  # fmt: skip
     document = found.document()
     facts = {"method": document["method"], "trials": document["trials"], "stage": name, "gates": origin.gates}
     place = within(workspace, allowlist)
-    put_allowlist(place, document["selected"], "tftctl select optimize-subset", made, facts)
-    return Searched(found, shown(workspace, place))
+    kept = final_set(selected, read_pinned(within(workspace, summary)), document)
+    put_allowlist(place, kept, "tftctl select optimize-subset", made, facts)
+    return Searched(found, kept, shown(workspace, place))
 
 
 def validation_job(
@@ -95,7 +96,7 @@ def validation_job(
     weights, _ = stage_weights(workspace, rules.weights, rules.stage)
     folder = within(workspace, out)
     with opened_pool(workspace, settings, say) as (pool, _):
-        chosen = core_rules(settings.selection, rules, weights, len(pool.features))
+        chosen = core_rules(settings.selection, rules, weights, pool.features)
         found = validate(
             pool, settings.targets, chosen, settings.selection, ledger_of(workspace), jobs, report,
             folder=folder, skip_unfit=skip_unfit,
@@ -167,8 +168,8 @@ def _order(
     weights, stage = stage_weights(workspace, rules.weights, rules.stage)
     return Order(
         pool=pool,
-        targets=settings.targets,
-        rules=core_rules(settings.selection, rules, weights, len(pool.features)),
+        targets=[target for target in settings.targets if weights.get(target, 1.0) > 0],
+        rules=core_rules(settings.selection, rules, weights, pool.features),
         stage=stage,
         settings=settings.selection,
         places=Places(folder),
@@ -200,7 +201,7 @@ def _allow(path: Path, chosen: Chosen, order: Order) -> Path | None:
         "level": order.settings.level,
         "gates": chosen.origin.gates,
         "trials": gained.get("trials"),
-        "deflated_gain": None if gained.get("gain") is None else f"{gained['gain']:.5f}",
+        "deflated_gain_of_core": None if gained.get("gain") is None else f"{gained['gain']:.5f}",
     }
     put_allowlist(path, chosen.selected, "tftctl select run-pipeline", chosen.origin, facts)
     return path

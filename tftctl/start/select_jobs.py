@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,10 @@ from tftctl.plugins import load_registry
 from tftctl.start.select_settings import Asked, facts_of, load_settings, opened_pool, shown, stage_weights, within
 
 if TYPE_CHECKING:
-    from tftctl.select.aggregate_core import Core
+    from tftctl.core.config.selection import SelectionConfig
+    from tftctl.select.aggregate_core import Core, Rules
+    from tftctl.select.evidence import Evidence
+    from tftctl.select.gate_scores import GateScores
     from tftctl.select.origin import Origin
     from tftctl.select.tft_gating import Gating
     from tftctl.select.tree_perm import TreeEvidence
@@ -25,9 +28,14 @@ TREE_FOLDER = Path("reports/feature_evidence/tree_perm")
 
 def gating_job(workspace: Workspace, source: str, out: Path, say: Say, report: Report = silent) -> Gating:
     """`tftctl select tft-gating`."""
+    from tftctl.select.ledger import ledger_of
     from tftctl.select.tft_gating import gate_evidence
+    from tftctl.select.work import digest
 
-    return gate_evidence(workspace, source, out, load_registry(workspace), say, report)
+    found = gate_evidence(workspace, source, out, load_registry(workspace), say, report)
+    key = digest(["tft-gating", found.meta["run_id"], found.meta["checkpoint"]])
+    ledger_of(workspace).count("tft-gating", key, dict.fromkeys(found.meta["targets"], 1))
+    return found
 
 
 def tree_job(
@@ -39,13 +47,18 @@ def tree_job(
     report: Report = silent,
     *,
     skip_unfit: bool = False,
+    leave_nested: bool = False,
 ) -> TreeEvidence:
-    """`tftctl select tree-perm`."""
+    """`tftctl select tree-perm`; `leave_nested` reads nothing of the days that optimize-subset compares its set on."""
     from tftctl.select.ledger import ledger_of
-    from tftctl.select.tree_perm import digest, judge
+    from tftctl.select.nested_fold import nested_start
+    from tftctl.select.tree_perm import judge
+    from tftctl.select.work import digest
 
     settings = load_settings(workspace, asked)
     with opened_pool(workspace, settings, say) as (pool, _):
+        if leave_nested:
+            pool = pool.before(nested_start(pool, settings.selection))
         found = judge(
             pool, settings.targets, settings.selection, within(workspace, out), jobs, report, skip_unfit=skip_unfit
         )
@@ -83,39 +96,38 @@ class CoreAsked:
     keep_below: bool = False
 
 
-def core_job(workspace: Workspace, asked: CoreAsked, overrides: list[str], say: Say) -> CoreFiles:
+def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, say: Say) -> CoreFiles:
     """`tftctl select aggregate-core`."""
-    from tftctl.core.config.loading import load_selection_config
-    from tftctl.select.aggregate_core import aggregate
+    from tftctl.select.aggregate_core import aggregate, core_key
     from tftctl.select.gate_scores import read_gates
     from tftctl.select.ledger import ledger_of
-    from tftctl.select.tree_perm import digest, read_index
+    from tftctl.select.tree_perm import read_index
 
-    chosen = load_selection_config(workspace, None, overrides)
-    weights, stage = stage_weights(workspace, asked.weights, asked.stage)
-    evidence = read_index(within(workspace, asked.source))
-    gates = read_gates(within(workspace, asked.tft_file)) if asked.tft_file else None
-    if gates is None and asked.tft_bonus is not None:
+    chosen = load_settings(workspace, asked).selection
+    weights, stage = stage_weights(workspace, core.weights, core.stage)
+    evidence = read_index(within(workspace, core.source))
+    gates = read_gates(within(workspace, core.tft_file)) if core.tft_file else None
+    if gates is None and core.tft_bonus is not None:
         raise UsageError(
             "--tft-bonus says what gates add, and --tft-file names none",
             "name what tftctl select tft-gating has written: --tft-file reports/feature_evidence/tft_gating.csv",
         )
-    rules = core_rules(chosen, asked, weights, len({name for cell in evidence for name in cell.features["feature"]}))
-    core = aggregate(evidence, rules, gates)
-    key = digest([sorted(str(cell.facts.get("key")) for cell in evidence), str(rules), gates and gates.facts])
-    ledger_of(workspace).count("aggregate-core", key, {cell.target: 1 for cell in evidence})
-    return write_core(workspace, core, evidence, gates, stage, asked, say)
+    names = {name for cell in evidence for name in cell.features["feature"]}
+    rules = core_rules(chosen, core, weights, names)
+    found = aggregate(evidence, rules, gates)
+    ledger_of(workspace).count("aggregate-core", core_key(evidence, rules, gates), {c.target: 1 for c in evidence})
+    return write_core(workspace, found, evidence, gates, {"stage": stage, "level": rules.level}, core, say)
 
 
-def core_rules(chosen: Any, asked: CoreAsked, weights: dict[str, float], pool: int) -> Any:
-    """Rules of a core; a topk that nobody named is at most the pool."""
-    from tftctl.select.aggregate_core import Rules
+def core_rules(chosen: SelectionConfig, asked: CoreAsked, weights: dict[str, float], pool: Collection[str]) -> Rules:
+    """Rules of a core; a topk that nobody named is at most the pool, and what the file bans need not be there."""
+    from tftctl.select.aggregate_core import Rules, means_any
 
     return Rules(
         weights=weights,
-        topk=asked.topk if asked.topk is not None else min(chosen.topk, pool),
+        topk=asked.topk if asked.topk is not None else min(chosen.topk, len(pool)),
         pinned=(*chosen.pinned, *asked.pinned),
-        banned=(*chosen.banned, *asked.banned),
+        banned=(*(text for text in chosen.banned if means_any(text, pool)), *asked.banned),
         tft_bonus=chosen.tft_bonus if asked.tft_bonus is None else asked.tft_bonus,
         level=chosen.level,
         keep_below=asked.keep_below,
@@ -123,7 +135,13 @@ def core_rules(chosen: Any, asked: CoreAsked, weights: dict[str, float], pool: i
 
 
 def write_core(
-    workspace: Workspace, core: Core, evidence: Any, gates: Any, stage: str, asked: CoreAsked, say: Say
+    workspace: Workspace,
+    core: Core,
+    evidence: Sequence[Evidence],
+    gates: GateScores | None,
+    facts: Mapping[str, Any],
+    asked: CoreAsked,
+    say: Say,
 ) -> CoreFiles:
     """Summary and allowlist; where nothing is selected the allowlist stays as it is."""
     from tftctl.select.aggregate_core import write_summary
@@ -131,16 +149,16 @@ def write_core(
 
     summary, place = within(workspace, asked.summary), within(workspace, asked.allowlist)
     origin = origin_of(evidence, gates)
-    write_summary(summary, core, {**origin.document(), "stage": stage})
+    write_summary(summary, core, {**origin.document(), **facts})
     if core.without_gate:
         say(f"{len(core.without_gate)} features of the evidence have no gate: the network was trained without them")
     if not core.selected:
         say(f"no feature passes the threshold: {shown(workspace, place)} stays as it was; --keep-below takes the best "
             "ones all the same")  # fmt: skip
-        return CoreFiles(core, stage, shown(workspace, summary), None)
-    facts = {"topk": core.topk, "stage": stage, "level": evidence[0].facts["level"], "gates": origin.gates}
-    put_allowlist(place, core.selected, "tftctl select aggregate-core", origin, facts)
-    return CoreFiles(core, stage, shown(workspace, summary), shown(workspace, place))
+        return CoreFiles(core, facts["stage"], shown(workspace, summary), None)
+    more = {"topk": core.topk, **facts, "gates": origin.gates}
+    put_allowlist(place, core.selected, "tftctl select aggregate-core", origin, more)
+    return CoreFiles(core, facts["stage"], shown(workspace, summary), shown(workspace, place))
 
 
 def put_allowlist(path: Path, selected: Sequence[str], command: str, origin: Origin, facts: Mapping[str, Any]) -> None:

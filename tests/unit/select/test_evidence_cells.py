@@ -25,7 +25,8 @@ from tftctl.select.folds import describe_cell, make_folds
 from tftctl.select.importance import measure_fold, read_values
 from tftctl.select.rows import Pool
 from tftctl.select.shifts import SPANS, make_grid, permuted_blocks
-from tftctl.select.tree_perm import TreeEvidence, cell_seed, judge, read_index
+from tftctl.select.tree_perm import TreeEvidence, judge, read_index
+from tftctl.select.work import cell_seed
 
 PLANTED = {f"f{place}" for place in USEFUL}
 
