@@ -74,7 +74,6 @@ def make_folds(pool: Pool, cell: Cell, settings: Folds, seed: list[int]) -> list
         train = some(rows[fold.train], settings.train_rows, rng)
         test = thinned(pool.panel.available_at, rows[fold.test], settings.test_rows, rng)
         made.append(TestFold(number, first, last, train, test, fold.train.size, fold.test.size))
-    _require_blocks(pool, cell, made)
     return made
 
 
@@ -98,8 +97,9 @@ def _require_blocks(pool: Pool, cell: Cell, folds: list[TestFold]) -> None:
 def find_unfit(pool: Pool, cell: Cell, settings: Folds) -> Unfit | None:
     """Why a cell cannot be judged, before anything is trained."""
     try:
-        make_folds(pool, cell, settings, [0])
+        folds = make_folds(pool, cell, settings, [0])
         _require_shifts(pool, cell)
+        _require_blocks(pool, cell, folds)
     except DataError as error:
         return Unfit(cell.target, cell.period, error.message, error.hint)
     return None
