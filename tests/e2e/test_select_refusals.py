@@ -43,15 +43,15 @@ def here(workspace: Workspace, code: int, *arguments: str) -> str:
 def test_nothing_is_selected_where_nothing_is_evidence(mine: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """The list that was there stays; the report says why there is no other."""
     (mine.root / ALLOWLIST).write_text("rsi_6\n")
-    text = here(mine, 0, "run-pipeline", "--periods", "4h", "-o", "level=1e-9", "--json")
+    text = here(mine, 0, "run-pipeline", "--periods", "4h", "--ban", "*", "--json")
     told = json.loads(text)
-    assert told["selected"] == [] and told["core"]["counts"] == {"below the threshold": told["pool"]}
+    assert told["selected"] == [] and told["core"]["counts"] == {"banned": told["pool"]}
     assert (told["optimize"], told["rolling"], told["allowlist"]) == (None, None, None)
     assert (mine.root / ALLOWLIST).read_text() == "rsi_6\n"
     said = capsys.readouterr().err
     assert "there is nothing to search or to validate" in said and f"{ALLOWLIST} stays as it was" in said
     assert (mine.root / told["report"]).is_file()
-    text = here(mine, 0, "aggregate-core", "-o", "level=1e-9", "--json")
+    text = here(mine, 0, "aggregate-core", "--ban", "*", "--json")
     told = json.loads(text)
     assert (told["selected"], told["allowlist"]) == ([], None)
     assert "--keep-below takes the best ones" in capsys.readouterr().err

@@ -104,10 +104,10 @@ def test_lists_say_what_they_were_made_from(stepped: Workspace, tmp_path: Path) 
 
 def test_a_pipeline_leaves_its_report(piped: Workspace) -> None:
     told = said(piped)["run-pipeline"]
-    assert set(told) == REPORT | {"evidence_folder", "report"}
+    assert set(told) == REPORT | {"cells", "report"}
     assert [stage["name"] for stage in told["stages"]] == STAGES
     report = json.loads((piped.root / EVIDENCE / "report.json").read_text())
-    assert report == {key: told[key] for key in REPORT}
+    assert report == {key: told[key] for key in REPORT} | {"evidence": told["cells"]}
     assert set(told["core"]) == CORE and set(told["optimize"]) == SEARCH and set(told["rolling"]) == ROLLING
     assert told["gates"] is None and told["unfit"] == []
     assert told["report"] == str(EVIDENCE / "report.html")
@@ -203,7 +203,8 @@ def test_a_finished_pipeline_only_reads_and_takes_gates_in(
     assert f"report: {EVIDENCE}/report.html; allowlist: {ALLOWLIST}" in done.stderr
     assert "rows of folds were sampled for 2 cells" in done.stderr
     assert "after 9 trials: gain over all" in done.stderr
-    assert steady(again) == {key: value for key, value in steady(whole).items() if key in REPORT}
+    before = {key: value for key, value in steady(whole).items() if key in REPORT} | {"evidence": whole["cells"]}
+    assert steady(again) == before
     assert {stage["name"]: stage["fresh"] for stage in again["stages"]} == {
         "tree-perm": True, "aggregate-core": False, "optimize-subset": False, "rolling-validate": True,
     }  # fmt: skip

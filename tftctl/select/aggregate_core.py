@@ -151,8 +151,9 @@ def _pool(evidence: Sequence[Evidence]) -> list[str]:
     return list(dict.fromkeys(name for cell in evidence for name in cell.features["feature"].to_list()))
 
 
-def check_rules(rules: Rules, targets: Sequence[str], pool: Sequence[str]) -> None:
+def check_rules(rules: Rules, targets: Sequence[str], pool: Sequence[str], periods: int = 1) -> None:
     """Raise UsageError for rules that no evidence of these targets and features could satisfy, before there is any."""
+    _require_level(rules.level, len(targets) * periods)
     if all(rules.weights.get(target, 1.0) == 0 for target in targets):
         raise UsageError(*_WEIGHTLESS)
     _topk(rules.topk, len(pool))

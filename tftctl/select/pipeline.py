@@ -135,7 +135,7 @@ def run(order: Order, say: Say, report: Report = silent) -> Chosen:
     Raises what the stages raise, and UsageError for rules that cannot be kept, before anything is judged.
     """
     course = Course(say)
-    check_rules(order.rules, order.targets, order.pool.features)
+    check_rules(order.rules, order.targets, order.pool.features, len(order.pool.periods))
     nested = nested_start(order.pool, order.settings)
     blocks = test_blocks(order.pool, order.targets, order.settings.rolling)
     fitting_cells(order.pool, order.targets, blocks, order.settings, skip_unfit=order.skip_unfit)

@@ -96,7 +96,7 @@ def validate(
     Raises DataError where the days cannot be divided, or a target at a period has too few rows in the first fold,
     UsageError for rules that cannot be kept.
     """
-    check_rules(rules, targets, pool.features)
+    check_rules(rules, targets, pool.features, len(pool.periods))
     blocks = test_blocks(pool, targets, settings.rolling)
     cells, unfit = fitting_cells(pool, targets, blocks, settings, skip_unfit=skip_unfit)
     folds: list[FoldResult] = []
