@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from leakage import command
 from leakage import workspace as catalogue_workspace
 from main_job import peak_mib
@@ -87,18 +88,24 @@ def recover(arguments: argparse.Namespace) -> None:
 
 def find_nothing(arguments: argparse.Namespace) -> None:
     """Cells in which any feature passes the threshold, with labels moved by a third to two thirds of the history."""
+    from tftctl.select.aggregate_core import Rules, aggregate
     from tftctl.select.tree_perm import judge
 
-    cells, any_above, features = 0, 0, 0
+    cells, any_above, features, cores = 0, 0, 0, 0
     level = 0.05
     for seed in range(1, arguments.seeds + 1):
         with market(seed, planted_only=False) as root, opened(root, TARGETS) as (pool, settings):
             found = judge(moved(pool, seed), TARGETS, settings.selection.model_copy(update={"seed": seed}), None)
-            above = [int(cell.features["above"].sum() + 0) for cell in found.cells]
+            above = [
+                int(cell.features.select((pl.col("above") | pl.col("cluster_above").fill_null(False)).sum()).item())
+                for cell in found.cells
+            ]
+            cores += bool(aggregate(found.cells, Rules({})).selected)
         cells, any_above, features = cells + len(above), any_above + sum(n > 0 for n in above), features + sum(above)
         print(f"seed {seed}: features above the threshold per cell {above}", flush=True)
     print(f"{any_above} of {cells} cells have any feature above the threshold ({any_above / cells:.3f}, stated level "
-          f"{level}); {features} features in all", flush=True)  # fmt: skip
+          f"{level}); {features} features in all; {cores} of {arguments.seeds} markets have a core that is not empty",
+          flush=True)  # fmt: skip
 
 
 def moved(pool: Any, seed: int) -> Any:
