@@ -39,12 +39,15 @@ def timeless(found: Optimized, *without: str) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in ("seconds", "study", *without)}
 
 
+SLOW_TPE, SLOW_GENETIC = (pytest.param(name, marks=pytest.mark.slow) for name in ("tpe", "genetic"))
+
+
 @pytest.fixture(scope="module")
 def pool() -> Pool:
     return planted_pool()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [SLOW_TPE, SLOW_GENETIC, "elimination"])
 def test_the_planted_features_are_found(pool: Pool, tmp_path: Path, method: str) -> None:
     """All of them, and at most one that is noise, from a ranking that says nothing; unseen days agree."""
     features = [f"f{place}" for place in range(11, -1, -1)]
@@ -82,7 +85,7 @@ def test_the_document(pool: Pool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stop", [1, 7])
+@pytest.mark.parametrize("stop", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_a_killed_search_goes_on_as_if_undisturbed(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, stop: int
 ) -> None:
@@ -134,7 +137,7 @@ def test_minutes_already_spent_count(pool: Pool, tmp_path: Path) -> None:
     assert again.searched.trials == found.searched.trials[:3]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["tpe", SLOW_GENETIC, "elimination"])
 def test_threads_change_nothing(pool: Pool, tmp_path: Path, method: str) -> None:
     settings = small_search(method, trials=8)
     one, three = (run(pool, settings, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 3))
