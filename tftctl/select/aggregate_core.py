@@ -26,7 +26,8 @@ _WEIGHTLESS = ("every target of the evidence weighs 0", "give one of them a weig
 class Rules:
     """What makes the core: `topk` features at most, null for all; `pinned` always, `banned` never (names or patterns).
 
-    `level`: the chance that any feature without information becomes evidence, over all targets and periods together.
+    `level`: the chance that any feature without information becomes evidence, over all targets and periods together;
+    with `each` in every one of them.
     `keep_below` also takes features without evidence, up to topk.
     """
 
@@ -37,6 +38,11 @@ class Rules:
     tft_bonus: float = 0.15
     level: float = 0.05
     keep_below: bool = False
+    each: bool = False
+
+    def tests(self, cells: int) -> int:
+        """How many cells a p has to be corrected for."""
+        return 1 if self.each else cells
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,12 +71,12 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     topk = _topk(rules.topk, len(pool))
     pinned, banned = _named(rules.pinned, pool, "pinned"), _named(rules.banned, pool, "banned")
     _refuse_both(pinned, banned)
-    _require_level(rules.level, len(weighed))
+    _require_level(rules.level, rules.tests(len(weighed)))
     scores = dict.fromkeys(pool, 0.0) | _scores(weighed, rules.weights)
     judged = _judged(weighed)
     bonus = gates.scores(judged) if gates is not None else {}
     total = {name: scores[name] + rules.tft_bonus * bonus.get(name, 0.0) for name in pool}
-    proof = _proof(weighed, rules.level)
+    proof = _proof(weighed, rules)
     order = sorted(pool, key=lambda name: (-total[name], name))
     selected = _choose(order, topk, pinned, banned, proof, keep_below=rules.keep_below)
     rows = [
@@ -153,7 +159,7 @@ def _pool(evidence: Sequence[Evidence]) -> list[str]:
 
 def check_rules(rules: Rules, targets: Sequence[str], pool: Sequence[str], periods: int = 1) -> None:
     """Raise UsageError for rules that no evidence of these targets and features could satisfy, before there is any."""
-    _require_level(rules.level, len(targets) * periods)
+    _require_level(rules.level, rules.tests(len(targets) * periods))
     if all(rules.weights.get(target, 1.0) == 0 for target in targets):
         raise UsageError(*_WEIGHTLESS)
     _topk(rules.topk, len(pool))
@@ -231,20 +237,20 @@ def _per_period(name: str, cells: Sequence[Evidence], weights: Mapping[str, floa
     }
 
 
-def _proof(cells: Sequence[Evidence], level: float) -> dict[str, _Proof]:
+def _proof(cells: Sequence[Evidence], rules: Rules) -> dict[str, _Proof]:
     found: dict[str, _Proof] = {}
     for cell in cells:
         table = cell.features
         best_of = _best_of_clusters(table)
         for row in table.iter_rows(named=True):
             stands_for = best_of.get(row["cluster"]) == row["feature"] and row["cluster_p"] < row["p"]
-            p = min(1.0, (row["cluster_p"] if stands_for else row["p"]) * len(cells))
+            p = min(1.0, (row["cluster_p"] if stands_for else row["p"]) * rules.tests(len(cells)))
             known = found.get(row["feature"])
             above = bool(row["above"]) or (bool(row["cluster_above"]) and stands_for)
             count = (known.above if known else 0) + above
             if known is None or p < known.p:
                 where = f"{cell.target}@{cell.period}"
-                found[row["feature"]] = _Proof(p, count, where, stands_for, p <= level)
+                found[row["feature"]] = _Proof(p, count, where, stands_for, p <= rules.level)
             else:
                 found[row["feature"]] = _Proof(known.p, count, known.best, known.clustered, known.evident)
     return found

@@ -131,6 +131,7 @@ def core_rules(chosen: SelectionConfig, asked: CoreAsked, weights: dict[str, flo
         tft_bonus=chosen.tft_bonus if asked.tft_bonus is None else asked.tft_bonus,
         level=chosen.level,
         keep_below=asked.keep_below,
+        each=chosen.evidence == "each",
     )
 
 

@@ -92,6 +92,8 @@ def test_evidence_must_hold_for_all_cells_together() -> None:
     assert one.selected == ("a", "b")
     three = aggregate([evidence("target_x", period, rows) for period in ("1h", "4h", "1d")], Rules({}))
     assert three.selected == ("a",)
+    each = aggregate([evidence("target_x", period, rows) for period in ("1h", "4h", "1d")], Rules({}, each=True))
+    assert each.selected == ("a", "b")
     why = dict(three.summary.select("feature", "why").iter_rows())
     assert why == {"a": "evidence", "b": "below the threshold", "c": "below the threshold"}
     assert three.summary.filter(pl.col("feature") == "b")["above"].item() == 3
