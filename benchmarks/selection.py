@@ -49,6 +49,8 @@ def main() -> None:
     for name, run, seeds in (("recover", recover, 10), ("null", find_nothing, 20)):
         command_ = commands.add_parser(name)
         command_.add_argument("--seeds", type=int, default=seeds)
+        if name == "null":
+            command_.add_argument("--periods", default="1h,4h,1d")
         command_.set_defaults(run=run)
     for name, run in (("pipeline", time_pipeline), ("agreement", compare)):
         command_ = commands.add_parser(name)
@@ -94,7 +96,9 @@ def find_nothing(arguments: argparse.Namespace) -> None:
     cells, any_above, features, cores = 0, 0, 0, 0
     level = 0.05
     for seed in range(1, arguments.seeds + 1):
-        with market(seed, planted_only=False) as root, opened(root, TARGETS) as (pool, settings):
+        with market(seed, planted_only=False) as root, opened(root, TARGETS, arguments.periods.split(",")) as (
+            pool, settings,
+        ):  # fmt: skip
             found = judge(moved(pool, seed), TARGETS, settings.selection.model_copy(update={"seed": seed}), None)
             above = [
                 int(cell.features.select((pl.col("above") | pl.col("cluster_above").fill_null(False)).sum()).item())
