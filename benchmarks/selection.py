@@ -233,7 +233,7 @@ def opened(root: Path, targets: Sequence[str], periods: Sequence[str] | None = N
 
     workspace = open_workspace(root)
     settings = load_settings(workspace, Asked(targets=targets, periods=periods))
-    with opened_pool(workspace, settings, lambda line: None) as (pool, _):
+    with opened_pool(workspace, settings, lambda line: None) as pool:
         yield pool, settings
 
 

@@ -60,6 +60,11 @@ def is_target_column(name: str) -> bool:
     return name.startswith((TARGET_PREFIX, LABEL_END_PREFIX))
 
 
+def is_pattern(text: str) -> bool:
+    """Whether it can mean several columns."""
+    return any(mark in text for mark in "*?[")
+
+
 def parameter_suffix(values: list[object]) -> str:
     """The suffix of a non-default instance: [28] -> `_28`, [20, 2.5] -> `_20_2p5`."""
     return "".join("_" + _value_text(value) for value in values)

@@ -38,6 +38,11 @@ class Workspace:
         """Folder of reports, import rejects and evidence."""
         return self.root / "reports"
 
+    def shown(self, path: Path) -> str:
+        """A path for people: relative to the workspace where it lies in it."""
+        resolved = path.resolve()
+        return str(resolved.relative_to(self.root) if resolved.is_relative_to(self.root) else resolved)
+
 
 def open_workspace(path: Path | None = None) -> Workspace:
     """Open the workspace at `path`, or the nearest one at or above the current folder.

@@ -78,9 +78,9 @@ def evaluate(
     folder = run.root / "predictions" / f"{split}-{choice.label}"
     evaluation = Evaluation(
         run=run.name,
-        checkpoint=_within(workspace, choice.paths[0]) if len(choice.paths) == 1 else choice.label,
+        checkpoint=workspace.shown(choice.paths[0]) if len(choice.paths) == 1 else choice.label,
         split=split,
-        predictions=_within(workspace, folder / "predictions.parquet"),
+        predictions=workspace.shown(folder / "predictions.parquet"),
         metrics=score_models(comparisons, registry),
         origins=count_origins(comparisons),
         snapshot=prepared.spec.snapshot,
@@ -131,8 +131,3 @@ def _single_scores(choice: Choice, found: list[list[Forecasts]], registry: Regis
         for path, entry in zip(choice.paths, found, strict=True)
         for (target, period, metric), value in score_all(entry, registry).items()
     ]
-
-
-def _within(workspace: Workspace, path: Path) -> str:
-    resolved = path.resolve()
-    return str(resolved.relative_to(workspace.root) if resolved.is_relative_to(workspace.root) else resolved)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -12,13 +11,13 @@ from typing import Any
 import polars as pl
 
 from tftctl.core.errors import DataError, UsageError, choices
-from tftctl.select.evidence import Evidence, replace_json
+from tftctl.core.names import is_pattern
+from tftctl.select.evidence import Evidence, replace_json, write_table
 from tftctl.select.gate_scores import Agreement, GateScores, agreement
 from tftctl.select.ranking import rank_scores
 from tftctl.select.resampling import DRAWS
-from tftctl.select.work import digest
+from tftctl.select.work import digest, shares
 
-_PATTERN = "*?["
 _WEIGHTLESS = ("every target of the evidence weighs 0", "give one of them a weight, or name another --stage")
 
 
@@ -73,6 +72,7 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     _refuse_both(pinned, banned)
     _require_level(rules.level, rules.tests(len(weighed)))
     scores = dict.fromkeys(pool, 0.0) | _scores(weighed, rules.weights)
+    by_period = _by_period(weighed, rules.weights)
     judged = _judged(weighed)
     bonus = gates.scores(judged) if gates is not None else {}
     total = {name: scores[name] + rules.tft_bonus * bonus.get(name, 0.0) for name in pool}
@@ -92,7 +92,7 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
             "above": proof[name].above if name in proof else 0,
             "best": proof[name].best if name in proof else None,
             "cluster_of": proof[name].clustered if name in proof else False,
-            **_per_period(name, weighed, rules.weights),
+            **{f"trees_{period}": mine.get(name) for period, mine in by_period.items()},
         }
         for place, name in enumerate(order, 1)
     ]
@@ -100,7 +100,7 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
         selected=tuple(name for name in order if name in selected),
         summary=pl.DataFrame(rows, infer_schema_length=None),
         topk=topk,
-        agreement=_agreements(weighed, rules.weights, scores, gates, bonus),
+        agreement=_agreements(scores, by_period, gates, bonus),
         without_gate=tuple(name for name in pool if gates is not None and name not in bonus),
     )
 
@@ -176,7 +176,7 @@ def _topk(asked: int | None, pool: int) -> int:
 def _named(asked: Sequence[str], pool: Sequence[str], what: str) -> set[str]:
     found: set[str] = set()
     for text in asked:
-        matching = {name for name in pool if fnmatchcase(name, text)} if _is_pattern(text) else {text} & set(pool)
+        matching = {name for name in pool if fnmatchcase(name, text)} if is_pattern(text) else {text} & set(pool)
         if not matching:
             raise UsageError(f"{what}: {text!r} is no feature of the evidence", choices(text, pool, "features"))
         found |= matching
@@ -193,11 +193,7 @@ def _refuse_both(pinned: set[str], banned: set[str]) -> None:
 
 def means_any(text: str, pool: Collection[str]) -> bool:
     """Whether a name or pattern means any of these features."""
-    return any(fnmatchcase(name, text) for name in pool) if _is_pattern(text) else text in pool
-
-
-def _is_pattern(text: str) -> bool:
-    return any(mark in text for mark in _PATTERN)
+    return any(fnmatchcase(name, text) for name in pool) if is_pattern(text) else text in pool
 
 
 def cell_scores(cell: Evidence) -> dict[str, float]:
@@ -211,9 +207,9 @@ def _scores(cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str
     """Weighted mean of the rank scores: each target's weight is divided evenly among the cells it has."""
     sums: dict[str, float] = {}
     totals: dict[str, float] = {}
-    count = {cell.target: sum(other.target == cell.target for other in cells) for cell in cells}
+    share = shares([cell.target for cell in cells], weights)
     for cell in cells:
-        weight = weights.get(cell.target, 1.0) / count[cell.target]
+        weight = share[cell.target]
         for name, score in cell_scores(cell).items():
             sums[name] = sums.get(name, 0.0) + weight * score
             totals[name] = totals.get(name, 0.0) + weight
@@ -228,13 +224,10 @@ def _judged(cells: Sequence[Evidence]) -> dict[str, set[str]]:
     return found
 
 
-def _per_period(name: str, cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str, float | None]:
-    """The score at each period, None where the feature has no values there."""
+def _by_period(cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Scores at each period, of the features that have values there."""
     periods = dict.fromkeys(cell.period for cell in cells)
-    return {
-        f"trees_{period}": _scores([cell for cell in cells if cell.period == period], weights).get(name)
-        for period in periods
-    }
+    return {period: _scores([cell for cell in cells if cell.period == period], weights) for period in periods}
 
 
 def _proof(cells: Sequence[Evidence], rules: Rules) -> dict[str, _Proof]:
@@ -295,20 +288,16 @@ def _why(name: str, selected: set[str], pinned: set[str], banned: set[str], proo
 
 
 def _agreements(
-    cells: Sequence[Evidence],
-    weights: Mapping[str, float],
     scores: Mapping[str, float],
+    by_period: Mapping[str, Mapping[str, float]],
     gates: GateScores | None,
     bonus: Mapping[str, float],
 ) -> dict[str, Agreement]:
     """Over all periods, and of each."""
     if gates is None:
         return {}
-    found = {"all": agreement(scores, bonus)}
-    for period in dict.fromkeys(cell.period for cell in cells):
-        mine = _scores([cell for cell in cells if cell.period == period], weights)
-        found[period] = agreement(mine, gates.weights.get(period, {}))
-    return found
+    periods = {period: agreement(mine, gates.weights.get(period, {})) for period, mine in by_period.items()}
+    return {"all": agreement(scores, bonus), **periods}
 
 
 def summary_document(core: Core) -> dict[str, Any]:
@@ -329,8 +318,5 @@ def summary_document(core: Core) -> dict[str, Any]:
 def write_summary(path: Path, core: Core, origin: Mapping[str, Any]) -> None:
     """The summary as CSV; beside it the same as Parquet, and what was chosen from what (`origin`) as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, write in ((path.suffix, core.summary.write_csv), (".parquet", core.summary.write_parquet)):
-        staged = path.with_name(f".{path.stem}{suffix}.{os.getpid()}")
-        write(staged)
-        os.replace(staged, path.with_suffix(suffix))
+    write_table(path, core.summary)
     replace_json(path.with_suffix(".json"), {**summary_document(core), **origin})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from tftctl.core.errors import DataError
+from tftctl.core.files import replace_file, replace_text
 
 REVISION = 3
 SCHEMA = {
@@ -70,18 +70,19 @@ def write_evidence(folder: Path, found: Evidence) -> Path:
     """Write Parquet and CSV, then the facts: where these are, the cell is complete."""
     path = evidence_path(folder, found.period, found.target)
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, write in ((".parquet", found.table.write_parquet), (".csv", found.table.write_csv)):
-        staged = path.with_name(f".{path.stem}{suffix}.{os.getpid()}")
-        write(staged)
-        os.replace(staged, path.with_suffix(suffix))
+    write_table(path.with_suffix(".csv"), found.table)
     replace_json(path.with_suffix(".json"), found.facts)
     return path
 
 
+def write_table(path: Path, table: pl.DataFrame) -> None:
+    """A table as Parquet, and as CSV at `path` beside it; each is there whole or not at all. Their folder is there."""
+    replace_file(path.with_suffix(".parquet"), table.write_parquet)
+    replace_file(path, table.write_csv)
+
+
 def replace_json(path: Path, document: Mapping[str, Any]) -> None:
     """One readable JSON document, there whole or not at all."""
-    from tftctl.core.files import replace_text
-
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(document, indent=2, default=str) + "\n")
 

@@ -25,13 +25,12 @@ _RATE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """Trees of a target whose forecast is `base` plus theirs: a log-odds (`logistic`), a probability, or a value.
+    """Trees of a target whose sum is the forecast: a log-odds (`logistic`), a probability, or a value.
 
     `gain` (columns,) is the training loss that splits on a column have saved, as a share of what all have.
     """
 
     nodes: Nodes
-    base: float
     gain: Array
     binary: bool
     logistic: bool
@@ -89,7 +88,7 @@ def _lightgbm(values: Values, label: Array, kind: Kind, settings: Trees, seed: i
     data = lightgbm.Dataset(values, label, params=options, free_raw_data=True)
     booster = lightgbm.train(options, data, settings.trees)
     nodes = lightgbm_nodes(booster.model_to_string(num_iteration=-1))
-    return Fitted(nodes, 0.0, _share(booster.feature_importance("gain")), kind == "binary", kind == "binary")
+    return Fitted(nodes, _share(booster.feature_importance("gain")), kind == "binary", kind == "binary")
 
 
 def lightgbm_nodes(text: str) -> Nodes:
@@ -139,7 +138,7 @@ def _forest(values: Values, label: Array, kind: Kind, settings: Trees, seed: int
         random_state=seed,
         n_jobs=1,
     ).fit(values, label)
-    return Fitted(forest_nodes(forest), 0.0, _share(forest.feature_importances_), kind == "binary", False)
+    return Fitted(forest_nodes(forest), _share(forest.feature_importances_), kind == "binary", False)
 
 
 def forest_nodes(forest: Any) -> Nodes:

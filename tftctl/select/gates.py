@@ -17,10 +17,10 @@ from tftctl.core.progress import Report, silent
 from tftctl.data.assemble import Prepared
 from tftctl.data.windows import WindowSource
 from tftctl.model.network import ForecastNetwork, Part
+from tftctl.select.gate_scores import ALL_SYMBOLS
 from tftctl.select.moments import Array, Moments, merge, moments
 
 PARTS: tuple[Part, ...] = ("encoder", "decoder", "static")
-EVERY = "*"
 Rows = npt.NDArray[np.int64]
 # rows that go through a selection at once
 _CHUNK = 2048
@@ -182,4 +182,4 @@ def _static(selection: _Selection, origins: int) -> Moments:
 def _together(groups: Mapping[tuple[Part, str, str], Moments]) -> Iterator[tuple[tuple[Part, str, str], Moments]]:
     """Of all symbols of a part and period."""
     for part, period in dict.fromkeys((part, period) for part, period, _ in groups):
-        yield (part, period, EVERY), merge([found for key, found in groups.items() if key[:2] == (part, period)])
+        yield (part, period, ALL_SYMBOLS), merge([found for key, found in groups.items() if key[:2] == (part, period)])

@@ -93,7 +93,7 @@ def measure_fold(
     block, blocks = _blocks(instants, width)
     grid = make_grid(instants, pool.panel.group[fold.test].astype(np.int64))
     outputs = tree_outputs(fitted.nodes, values)
-    forecast = fitted.base + outputs.sum(0)
+    forecast = outputs.sum(0)
     model = fitted.loss(forecast, label)
     sources = [permuted_blocks(grid, width, rng) for _ in range(settings.repeats)]
     return FoldLosses(

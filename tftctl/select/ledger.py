@@ -6,7 +6,6 @@ The same work done again (the same rows, settings and seed) is the same trial; i
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tftctl.core.errors import DataError
+from tftctl.core.files import append_line
 from tftctl.core.times import iso, now_ms
 from tftctl.core.workspace import Workspace
 
@@ -80,14 +80,8 @@ class Ledger:
                 yield line
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        """One write in append mode: two commands at once cannot overwrite each other's line."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(handle, (json.dumps({"at": iso(now_ms()), **line}) + "\n").encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        append_line(self.path, json.dumps({"at": iso(now_ms()), **line}))
 
 
 def ledger_of(workspace: Workspace) -> Ledger:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from tftctl.core.times import iso
 from tftctl.select.folds import LEAST_TEST, LEAST_TRAIN, Cell, Unfit, some, thinned
 from tftctl.select.rows import Pool, Rows
 from tftctl.select.subsets import Gain, Task, block_edges, gain_over, make_task, score_set
-from tftctl.select.work import cell_seed
+from tftctl.select.work import cell_seed, shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def score_nested(
 ) -> NestedScores:
     """Fit and test the best set and the whole pool, once each; blocks of time are the same for all cells."""
     cells = [mine.cell for mine in rows]
-    share = shares(cells, targets)
+    share = shares([cell.target for cell in cells], targets)
     begin = min(int(pool.panel.available_at[mine.test].min()) for mine in rows)
     edges = block_edges(begin, max(mine.last for mine in rows), cells)
     tasks: list[Task] = [
@@ -113,12 +112,6 @@ def score_nested(
     ]  # fmt: skip
     mine, whole = (score_set(tasks, names, settings.trees, edges.size, jobs) for names in (best, features))
     return NestedScores(mine.skill, whole.skill, gain_over(tasks, mine.losses, whole.losses, settings.seed))
-
-
-def shares(cells: Sequence[Cell], targets: Mapping[str, float]) -> dict[str, float]:
-    """What each cell of a target weighs: the target's weight is divided evenly among its periods."""
-    count = Counter(cell.target for cell in cells)
-    return {target: targets[target] / number for target, number in count.items()}
 
 
 def task_seed(settings: SelectionConfig, cell: Cell, fold: int) -> int:

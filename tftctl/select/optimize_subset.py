@@ -17,13 +17,13 @@ from tftctl.core.progress import Report, silent
 from tftctl.core.times import iso
 from tftctl.select.folds import Unfit, make_folds
 from tftctl.select.ledger import Ledger
-from tftctl.select.nested_fold import NestedScores, nested_rows, nested_start, score_nested, shares, task_seed
+from tftctl.select.nested_fold import NestedScores, nested_rows, nested_start, score_nested, task_seed
 from tftctl.select.rows import Pool
 from tftctl.select.search import METHODS, Budget, Searched, Subset, Trial, search
 from tftctl.select.study import Record, open_record
 from tftctl.select.subsets import Task, cells_in, make_task, score_set
 from tftctl.select.tree_perm import cells_of
-from tftctl.select.work import cell_seed, digest, pool_key
+from tftctl.select.work import cell_seed, digest, pool_key, shares
 
 REVISION = 1
 FOLDS = 2
@@ -163,7 +163,7 @@ def search_tasks(
             unfit.append(Unfit(cell.target, cell.period, error.message, error.hint))
     if not made:
         raise DataError(unfit[0].why, unfit[0].hint)
-    share = shares(list(made), targets)
+    share = shares([cell.target for cell in made], targets)
     edges = np.zeros(1)  # one block of time: a search asks for no interval
     tasks = [
         make_task(past, cell, share[cell.target], fold.train, fold.test, features, edges,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tftctl.core.config.selection import SelectionConfig
 from tftctl.core.errors import DataError
 from tftctl.core.progress import Report, Say, silent
-from tftctl.core.times import iso, parse_iso
+from tftctl.core.times import iso
 from tftctl.select.aggregate_core import (
     Core,
     Rules,
@@ -39,7 +39,7 @@ from tftctl.select.optimize_subset import optimize
 from tftctl.select.origin import Origin, origin_of
 from tftctl.select.rolling_validate import fitting_cells, test_blocks, validate, validation_key
 from tftctl.select.rows import Pool
-from tftctl.select.tree_perm import TreeEvidence, judge
+from tftctl.select.tree_perm import TreeEvidence, count_evidence, judge
 from tftctl.select.work import digest
 
 STATE = "pipeline.json"
@@ -126,7 +126,7 @@ class Chosen:
     optimized: Mapping[str, Any] | None
     rolling: Mapping[str, Any] | None
     stages: tuple[Mapping[str, Any], ...]
-    facts: Mapping[str, Any]
+    nested_first: int
 
 
 def run(order: Order, say: Say, report: Report = silent) -> Chosen:
@@ -159,7 +159,7 @@ def run(order: Order, say: Say, report: Report = silent) -> Chosen:
         optimized=optimized,
         rolling=rolling,
         stages=tuple(course.stages),
-        facts={"nested_first": iso(nested), "stage": order.stage},
+        nested_first=nested,
     )
 
 
@@ -182,8 +182,7 @@ def _trees(order: Order, nested: int, course: Course, report: Report) -> TreeEvi
     )  # fmt: skip
     for unfit in found.unfit:
         course.say(f"left out: {unfit.why}")
-    key = digest(sorted(str(cell.facts["key"]) for cell in found.cells))
-    order.ledger.count("tree-perm", key, {cell.target: 1 for cell in found.cells})
+    count_evidence(order.ledger, found)
     note = (
         f"{len(found.cells)} cells, {found.fresh} of them there already" if found.fresh else f"{len(found.cells)} cells"
     )
@@ -289,7 +288,7 @@ def document(order: Order, chosen: Chosen, command: str, seconds: float, now: in
         "snapshot": pool.snapshot,
         "data": pool.data,
         "cut": iso(pool.cut),
-        "until": iso(parse_iso(str(chosen.facts["nested_first"]))),
+        "until": iso(chosen.nested_first),
         "last_label_end": iso(chosen.origin.last_label_end),
         "stage": order.stage,
         "targets": list(order.targets),

@@ -27,7 +27,7 @@ from tftctl.select.rows import Pool, Rows
 from tftctl.select.stability import agreement_of, frequencies
 from tftctl.select.subsets import Gain, Losses, Score, Task, block_edges, cells_in, gain_over, make_task, score_set
 from tftctl.select.tree_perm import cells_of, judge
-from tftctl.select.work import cell_revision, cell_seed, digest, pool_key
+from tftctl.select.work import cell_revision, cell_seed, digest, pool_key, shares
 
 Array = npt.NDArray[np.float64]
 REVISION = 1
@@ -219,10 +219,10 @@ def _score(
     number: int,
 ) -> FoldResult:
     edges = block_edges(*block, cells)
-    count = {cell.target: sum(other.target == cell.target for other in cells) for cell in cells}
+    share = shares([cell.target for cell in cells], rules.weights)
     tasks = []
     for cell in cells:
-        weight = rules.weights.get(cell.target, 1.0) / count[cell.target]
+        weight = share[cell.target]
         rng = np.random.default_rng([*cell_seed(settings, cell), number])
         train, test = _rows(pool, cell, block)
         train = some(train, settings.rolling.train_rows, rng)

@@ -141,7 +141,7 @@ def _losses(task: Task, wanted: set[str], trees: Trees, blocks: int) -> Losses:
     if not kept:
         return Losses(rows, base, base, {})  # nothing to go by at this period: the constant forecast
     fitted = fit_trees(np.ascontiguousarray(task.train[:, kept]), task.train_labels, task.kind, trees, task.seed)
-    forecast = fitted.base + tree_outputs(fitted.nodes, np.ascontiguousarray(task.test[:, kept].T)).sum(0)
+    forecast = tree_outputs(fitted.nodes, np.ascontiguousarray(task.test[:, kept].T)).sum(0)
     model = sums(task.block, blocks, fitted.loss(forecast, task.test_labels))
     gain = {task.names[place]: float(share) for place, share in zip(kept, fitted.gain, strict=True)}
     return Losses(rows, base, model, gain)

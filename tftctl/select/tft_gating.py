@@ -22,7 +22,8 @@ from tftctl.data.assemble import Prepared, prepare_again
 from tftctl.data.inputs import allowed_columns
 from tftctl.data.spec import DataSpec
 from tftctl.plugins import Registry
-from tftctl.select.gates import EVERY, PARTS, Gates, gate_weights
+from tftctl.select.gate_scores import ALL_SYMBOLS
+from tftctl.select.gates import PARTS, Gates, gate_weights
 from tftctl.select.labels_seen import LabelsSeen, labels_seen
 from tftctl.store import Snapshot, Store
 from tftctl.train.ancestor import load_ancestor
@@ -52,7 +53,7 @@ class Gating:
 
     def top(self, limit: int = TOP) -> pl.DataFrame:
         """The encoder variables with the largest weights of every period, all symbols together."""
-        rows = self.gates.filter((pl.col("variables") == "encoder") & (pl.col("symbol") == EVERY))
+        rows = self.gates.filter((pl.col("variables") == "encoder") & (pl.col("symbol") == ALL_SYMBOLS))
         return rows.filter(pl.int_range(pl.len()).over("period") < limit)
 
     def document(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def gate_evidence(
 
 def gate_frame(gates: Gates, spec: DataSpec) -> pl.DataFrame:
     """One row per part, period, symbol (`*` for all) and variable; rank 1 is the largest weight, ties share theirs."""
-    symbols = list(dict.fromkeys([EVERY, *(symbol for _, _, symbol in gates.groups)]))
+    symbols = list(dict.fromkeys([ALL_SYMBOLS, *(symbol for _, _, symbol in gates.groups)]))
     order = [(part, period, symbol) for part in PARTS for period in spec.periods for symbol in symbols]
     kinds = {part: [_kind(name, spec) for name in gates.names[part]] for part in PARTS}
     rows = [
@@ -208,7 +209,7 @@ def _meta(
         "run": run.name if run is not None else content.run,
         "run_id": content.run_id,
         "targets": [target.name for target in content.spec.targets],
-        "checkpoint": _within(workspace, loaded.path),
+        "checkpoint": workspace.shown(loaded.path),
         "snapshot": snapshot,
         "trained_on_snapshot": content.spec.snapshot,
         "data_versions": content.data_versions,
@@ -219,11 +220,6 @@ def _meta(
         "origins": origins,
         "seconds": round(seconds, 3),
     }
-
-
-def _within(workspace: Workspace, path: Path) -> str:
-    resolved = path.resolve()
-    return str(resolved.relative_to(workspace.root) if resolved.is_relative_to(workspace.root) else resolved)
 
 
 def _paths(workspace: Workspace, out: Path) -> tuple[Path, Path, Path]:

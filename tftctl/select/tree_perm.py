@@ -23,6 +23,7 @@ from tftctl.select.evidence import (
     write_evidence,
 )
 from tftctl.select.folds import Cell, Unfit, describe_cell, find_unfit
+from tftctl.select.ledger import Ledger
 from tftctl.select.rows import Pool
 from tftctl.select.work import cell_revision, cell_seed, digest, in_threads, pool_key
 
@@ -104,6 +105,12 @@ def judge(
     if folder is not None:
         replace_json(folder / INDEX, _index(pool, made))
     return made
+
+
+def count_evidence(ledger: Ledger, found: TreeEvidence) -> None:
+    """One trial per target, whichever command has made the evidence."""
+    key = digest(sorted(str(cell.facts["key"]) for cell in found.cells))
+    ledger.count("tree-perm", key, {cell.target: 1 for cell in found.cells})
 
 
 def cell_key(pool: Pool, cell: Cell, settings: SelectionConfig) -> str:

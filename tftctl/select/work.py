@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import version
 from typing import Any
@@ -34,6 +35,11 @@ def in_threads(work: Callable[[Any], Any], items: Sequence[Any], jobs: int | Non
 def cell_seed(settings: SelectionConfig, cell: Cell) -> list[int]:
     """Seeds of a cell: others for each, and the same whichever others are judged beside it."""
     return [settings.seed, zlib.crc32(f"{cell.period} {cell.target}".encode())]
+
+
+def shares(targets: Sequence[str], weights: Mapping[str, float]) -> dict[str, float]:
+    """What each of a target's cells weighs, one entry of `targets` per cell: its weight (1 without) divided evenly."""
+    return {target: weights.get(target, 1.0) / number for target, number in Counter(targets).items()}
 
 
 def cell_revision() -> list[Any]:

@@ -14,7 +14,7 @@ from tftctl.core.progress import Report, Say, silent
 from tftctl.core.times import now_ms
 from tftctl.core.workspace import Workspace
 from tftctl.start.select_jobs import CoreAsked, core_rules, gating_job, put_allowlist
-from tftctl.start.select_settings import Asked, load_settings, opened_pool, shown, stage_weights, within
+from tftctl.start.select_settings import Asked, load_settings, opened_pool, stage_weights, within
 
 if TYPE_CHECKING:
     from tftctl.select.optimize_subset import Optimized
@@ -56,7 +56,7 @@ def search_job(
     selected = list(facts.get("selected") or ())
     if not selected:
         raise DataError(f"{summary} selects no feature: there is nothing to search", "tftctl select aggregate-core")
-    with opened_pool(workspace, settings, say) as (pool, _):
+    with opened_pool(workspace, settings, say) as pool:
         if origin.data != pool.data:
             say(
                 f"the core was chosen on other rows (snapshot {origin.snapshot}) than those of snapshot {pool.snapshot}"
@@ -73,7 +73,7 @@ def search_job(
     place = within(workspace, allowlist)
     kept = final_set(selected, read_pinned(within(workspace, summary)), document)
     put_allowlist(place, kept, "tftctl select optimize-subset", made, facts)
-    return Searched(found, kept, shown(workspace, place))
+    return Searched(found, kept, workspace.shown(place))
 
 
 def validation_job(
@@ -95,14 +95,14 @@ def validation_job(
     settings = load_settings(workspace, asked)
     weights, _ = stage_weights(workspace, rules.weights, rules.stage)
     folder = within(workspace, out)
-    with opened_pool(workspace, settings, say) as (pool, _):
+    with opened_pool(workspace, settings, say) as pool:
         chosen = core_rules(settings.selection, rules, weights, pool.features)
         found = validate(
             pool, settings.targets, chosen, settings.selection, ledger_of(workspace), jobs, report,
             folder=folder, skip_unfit=skip_unfit,
         )  # fmt: skip
     replace_json(folder / "rolling_validate.json", found.document())
-    return found, shown(workspace, folder / "rolling_validate.json")
+    return found, workspace.shown(folder / "rolling_validate.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +134,22 @@ def pipeline_job(
 
     started, settings = time.perf_counter(), load_settings(workspace, asked)
     folder = within(workspace, out)
-    with opened_pool(workspace, settings, say) as (pool, _):
+    with opened_pool(workspace, settings, say) as pool:
         order = _order(workspace, settings, pool, rules, folder, jobs, skip_unfit=skip_unfit)
         order = _with_gates(workspace, order, ckpt, say, report)
         chosen = run(order, say, report)
         place = within(workspace, rules.allowlist)
         written = _allow(place, chosen, order)
         if written is None:
-            say(f"nothing is selected: {shown(workspace, place)} stays as it was")
+            say(f"nothing is selected: {workspace.shown(place)} stays as it was")
         found = document(order, chosen, "select run-pipeline", time.perf_counter() - started, now_ms())
-        found["allowlist"] = None if written is None else shown(workspace, written)
+        found["allowlist"] = None if written is None else workspace.shown(written)
         replace_json(order.places.report, found)
         page = write_page(
             order.places.report.with_suffix(".html"),
             Findings(found, chosen.trees.cells, chosen.core.summary, strengths(pool, settings.selection), chosen.gates),
         )
-    return Piped(found, chosen, shown(workspace, folder), shown(workspace, page))
+    return Piped(found, chosen, workspace.shown(folder), workspace.shown(page))
 
 
 def _order(

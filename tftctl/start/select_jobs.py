@@ -12,7 +12,7 @@ from tftctl.core.progress import Report, Say, silent
 from tftctl.core.times import now_ms
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
-from tftctl.start.select_settings import Asked, facts_of, load_settings, opened_pool, shown, stage_weights, within
+from tftctl.start.select_settings import Asked, facts_of, load_settings, opened_pool, stage_weights, within
 
 if TYPE_CHECKING:
     from tftctl.core.config.selection import SelectionConfig
@@ -52,11 +52,10 @@ def tree_job(
     """`tftctl select tree-perm`; `leave_nested` reads nothing of the days that optimize-subset compares its set on."""
     from tftctl.select.ledger import ledger_of
     from tftctl.select.nested_fold import nested_start
-    from tftctl.select.tree_perm import judge
-    from tftctl.select.work import digest
+    from tftctl.select.tree_perm import count_evidence, judge
 
     settings = load_settings(workspace, asked)
-    with opened_pool(workspace, settings, say) as (pool, _):
+    with opened_pool(workspace, settings, say) as pool:
         if leave_nested:
             pool = pool.before(nested_start(pool, settings.selection))
         found = judge(
@@ -64,8 +63,7 @@ def tree_job(
         )
     for unfit in found.unfit:
         say(f"left out: {unfit.why}")
-    key = digest(sorted(str(cell.facts["key"]) for cell in found.cells))
-    ledger_of(workspace).count("tree-perm", key, {cell.target: 1 for cell in found.cells})
+    count_evidence(ledger_of(workspace), found)
     return found
 
 
@@ -154,12 +152,12 @@ def write_core(
     if core.without_gate:
         say(f"{len(core.without_gate)} features of the evidence have no gate: the network was trained without them")
     if not core.selected:
-        say(f"no feature passes the threshold: {shown(workspace, place)} stays as it was; --keep-below takes the best "
+        say(f"no feature passes the threshold: {workspace.shown(place)} stays as it was; --keep-below takes the best "
             "ones all the same")  # fmt: skip
-        return CoreFiles(core, facts["stage"], shown(workspace, summary), None)
+        return CoreFiles(core, facts["stage"], workspace.shown(summary), None)
     more = {"topk": core.topk, **facts, "gates": origin.gates}
     put_allowlist(place, core.selected, "tftctl select aggregate-core", origin, more)
-    return CoreFiles(core, facts["stage"], shown(workspace, summary), shown(workspace, place))
+    return CoreFiles(core, facts["stage"], workspace.shown(summary), workspace.shown(place))
 
 
 def put_allowlist(path: Path, selected: Sequence[str], command: str, origin: Origin, facts: Mapping[str, Any]) -> None:

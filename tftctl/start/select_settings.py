@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tftctl.core.config.model import ModelConfig
     from tftctl.core.config.selection import SelectionConfig
     from tftctl.select.rows import Pool
-    from tftctl.store import Snapshot
 
 _MODEL = "model."
 
@@ -62,7 +61,7 @@ def load_settings(workspace: Workspace, asked: Asked) -> Settings:
 
 
 @contextmanager
-def opened_pool(workspace: Workspace, settings: Settings, say: Say) -> Iterator[tuple[Pool, Snapshot]]:
+def opened_pool(workspace: Workspace, settings: Settings, say: Say) -> Iterator[Pool]:
     """The rows of the snapshot that a training with this configuration would read, all inputs that it may have."""
     from tftctl.data.inputs import choose_inputs
     from tftctl.data.source import require_tables, snapshot_number
@@ -78,7 +77,7 @@ def opened_pool(workspace: Workspace, settings: Settings, say: Say) -> Iterator[
         names = [item.name for item in inputs]
         pool = read_pool(store.root, snapshot, settings.model, settings.targets, settings.periods, names)
         tell_absent(pool, say)
-        yield pool, snapshot
+        yield pool
 
 
 def tell_absent(pool: Pool, say: Say) -> None:
@@ -114,12 +113,6 @@ def stage_weights(workspace: Workspace, path: Path | None, stage: str | None) ->
 def within(workspace: Workspace, path: Path) -> Path:
     """A path of the command line: relative ones are of the workspace."""
     return path if path.is_absolute() else workspace.root / path
-
-
-def shown(workspace: Workspace, path: Path) -> str:
-    """A path for people: relative to the workspace where it lies in it."""
-    resolved = path.resolve()
-    return str(resolved.relative_to(workspace.root) if resolved.is_relative_to(workspace.root) else resolved)
 
 
 def facts_of(document: Mapping[str, Any]) -> dict[str, str]:

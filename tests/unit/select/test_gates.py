@@ -16,7 +16,8 @@ from tftctl.core.workspace import Workspace
 from tftctl.data.assemble import Prepared
 from tftctl.model.network import ForecastNetwork, NetworkShape, Part
 from tftctl.select import gates as module
-from tftctl.select.gates import EVERY, PARTS, Gates, gate_weights
+from tftctl.select.gate_scores import ALL_SYMBOLS
+from tftctl.select.gates import PARTS, Gates, gate_weights
 from tftctl.select.moments import merge, moments
 from tftctl.train.checkpoint import network_shape
 
@@ -36,7 +37,7 @@ class Naive:
 
     def of(self, period: str, symbol: str) -> npt.NDArray[np.bool_]:
         """Which origins are of this period and symbol, `*` for all."""
-        return (self.period == period) & ((self.symbol == symbol) | (symbol == EVERY))
+        return (self.period == period) & ((self.symbol == symbol) | (symbol == ALL_SYMBOLS))
 
 
 def network_of(prepared: Prepared, **values: Any) -> ForecastNetwork:
@@ -73,7 +74,7 @@ def naive(prepared: Prepared, network: ForecastNetwork) -> Naive:
 def assert_equal(found: Gates, told: Naive) -> None:
     """Every mean, spread and number of origins."""
     periods = dict.fromkeys(told.period)
-    symbols = [EVERY, *dict.fromkeys(told.symbol)]
+    symbols = [ALL_SYMBOLS, *dict.fromkeys(told.symbol)]
     wanted = {(part, p, s) for part in PARTS for p in periods for s in symbols if told.of(p, s).any()}
     assert set(found.groups) == wanted
     for part, period, symbol in wanted:
@@ -84,7 +85,7 @@ def assert_equal(found: Gates, told: Naive) -> None:
         assert mine.mean.sum() == pytest.approx(1.0, abs=1e-6)
     assert set(found.positions) == set(periods)
     for period, mine in found.positions.items():
-        rows = told.positions[told.of(period, EVERY)]
+        rows = told.positions[told.of(period, ALL_SYMBOLS)]
         np.testing.assert_allclose(mine.mean, rows.mean(axis=0), atol=2e-6)
         np.testing.assert_allclose(mine.spread, rows.std(axis=0), atol=2e-6)
         assert mine.count == len(rows)

@@ -99,7 +99,7 @@ def test_every_learner_finds_what_is_there_and_the_seed_fixes_it(learner: str, k
     settings = Trees(learner=learner, trees=40, column_share=0.8)  # type: ignore[arg-type]
     fitted = fit_trees(values[:1000], label[:1000], kind, settings, 7)  # type: ignore[arg-type]
     again = fit_trees(values[:1000], label[:1000], kind, settings, 7)  # type: ignore[arg-type]
-    forecast = fitted.base + tree_outputs(fitted.nodes, np.ascontiguousarray(values[1000:].T)).sum(0)
+    forecast = tree_outputs(fitted.nodes, np.ascontiguousarray(values[1000:].T)).sum(0)
     assert np.array_equal(again.nodes.value, fitted.nodes.value)
     loss = fitted.loss(forecast, label[1000:])
     if kind == "regression":

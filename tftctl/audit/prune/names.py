@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tftctl.core.errors import UsageError, choices
-from tftctl.core.names import ROW_COLUMNS, is_target_column
+from tftctl.core.names import ROW_COLUMNS, is_pattern, is_target_column
 
 Described = Mapping[str, Mapping[str, Any]]
 UNASKED = frozenset({"bar", "age"})  # roles that go only where they are named
@@ -17,11 +17,6 @@ UNASKED = frozenset({"bar", "age"})  # roles that go only where they are named
 def candidates(columns: Described) -> list[str]:
     """Columns that a measure may remove: all but bars and ages."""
     return [name for name, entry in columns.items() if entry["role"] not in UNASKED]
-
-
-def is_pattern(text: str) -> bool:
-    """Whether it can mean several columns."""
-    return any(mark in text for mark in "*?[")
 
 
 def resolve(asked: Iterable[str], columns: Described, option: str) -> list[str]:
