@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tftctl.core.errors import DataError
@@ -33,6 +33,11 @@ def panels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tuple(np.concatenate(parts)[order].astype(np.int64) for parts in (t0, t1, start))  # type: ignore[return-value]
 
 
+def days_of(t0: np.ndarray) -> int:
+    """Number of days with rows."""
+    return int(np.unique((t0 - 1) // DAY_MS).size)
+
+
 def check(fold: Fold, t0: np.ndarray, t1: np.ndarray) -> None:
     """Every row is somewhere once; no training label overlaps a test label."""
     rows = np.concatenate([fold.train, fold.test, fold.left_out])
@@ -48,6 +53,7 @@ def test_two_sided_folds_do_not_overlap(
 ) -> None:
     """Neither labels nor the encoder windows of later training rows; the embargo is kept on both sides of a block."""
     t0, t1, start = panel
+    assume(days_of(t0) >= folds)  # fewer are refused: test_too_few_days_are_told
     embargo = embargo_hours * HOUR
     tested = []
     for fold in purged_kfold(t0, t1, start, folds, embargo):
@@ -70,6 +76,7 @@ def test_every_choice_of_blocks_is_a_fold(
 ) -> None:
     """The number of combinations, and each row in as many tests as blocks that hold it are chosen."""
     t0, t1, start = panel
+    assume(days_of(t0) >= blocks)
     found = list(combinatorial_purged(t0, t1, start, blocks, tests, embargo_hours * HOUR))
     assert len(found) == {1: blocks, 2: blocks * (blocks - 1) // 2}[tests]
     assert len({fold.blocks for fold in found}) == len(found)
@@ -85,7 +92,7 @@ def test_walk_forward_trains_before_and_tests_after(
     """Blocks follow each other to the last day; training labels end before each, and may begin at most so long ago."""
     t0, t1, _ = panel
     embargo = embargo_hours * HOUR
-    if np.unique((t0 - 1) // DAY_MS).size < 6:
+    if days_of(t0) < 6:
         return
     found = list(walk_forward(t0, t1, folds, 0.2, embargo, train_days))
     assert len(found) == folds
