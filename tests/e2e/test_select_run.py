@@ -26,7 +26,7 @@ CELL = {
     "target", "period", "skill", "threshold_z", "above", "rows", "folds", "train_rows", "train_rows_read", "test_rows",
     "test_rows_read",
 }  # fmt: skip
-CORE = {"selected", "topk", "pool", "counts", "agreement", "without_gate"}
+CORE = {"selected", "topk", "level", "level_over", "pool", "counts", "agreement", "without_gate"}
 SEARCH = {
     "method", "pool", "selected", "size", "objective", "skill", "pool_skill", "trials", "stopped_by", "seconds",
     "history", "nested", "unfit", "study",

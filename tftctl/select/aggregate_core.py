@@ -25,8 +25,8 @@ _WEIGHTLESS = ("every target of the evidence weighs 0", "give one of them a weig
 class Rules:
     """What makes the core: `topk` features at most, null for all; `pinned` always, `banned` never (names or patterns).
 
-    `level`: the chance that any feature without information becomes evidence, over all targets and periods together;
-    with `each` in every one of them.
+    `level`: the chance that any feature without information becomes evidence, in each (target, period); with
+    `together` in all of them.
     `keep_below` also takes features without evidence, up to topk.
     """
 
@@ -37,20 +37,28 @@ class Rules:
     tft_bonus: float = 0.15
     level: float = 0.05
     keep_below: bool = False
-    each: bool = False
+    together: bool = False
 
     def tests(self, cells: int) -> int:
         """How many cells a p has to be corrected for."""
-        return 1 if self.each else cells
+        return cells if self.together else 1
+
+    @property
+    def level_over(self) -> str:
+        """What the level holds for: `each` cell, or all of them `together`."""
+        return "together" if self.together else "each"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Core:
-    """`selected` in the order of their rank, and a row of `summary` for every feature of the pool."""
+    """`selected` in the order of their rank, and a row of `summary` for every feature of the pool.
+
+    `rules` are those it was made by, with the topk that held.
+    """
 
     selected: tuple[str, ...]
     summary: pl.DataFrame
-    topk: int
+    rules: Rules
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
     without_gate: tuple[str, ...] = ()
 
@@ -60,8 +68,9 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
 
     A feature's score is the mean of its rank scores, targets by their weights and each target's periods alike, over
     the cells where it has values; beside it `tft_bonus` times its gate score. It is evidence where its importance, or
-    that of the cluster of which it is the best, passes the threshold at `level` divided by the number of cells
-    (Bonferroni). Raises UsageError for a topk larger than the pool, names that are not in it, and weights of 0 alone.
+    that of the cluster of which it is the best, passes the threshold at `level` in some cell; with `together` at
+    `level` divided by the number of cells (Bonferroni). Raises UsageError for a topk larger than the pool, names that
+    are not in it, and weights of 0 alone.
     """
     weighed = [cell for cell in evidence if rules.weights.get(cell.target, 1.0) > 0]
     if not weighed:
@@ -99,7 +108,7 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     return Core(
         selected=tuple(name for name in order if name in selected),
         summary=pl.DataFrame(rows, infer_schema_length=None),
-        topk=topk,
+        rules=replace(rules, topk=topk),
         agreement=_agreements(scores, by_period, gates, bonus),
         without_gate=tuple(name for name in pool if gates is not None and name not in bonus),
     )
@@ -107,7 +116,7 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """The smallest p over cells, corrected for their number; `above` counts cells at their own level."""
+    """The smallest p over cells, corrected as the rules say; `above` counts cells at their own level."""
 
     p: float
     above: int
@@ -304,7 +313,9 @@ def summary_document(core: Core) -> dict[str, Any]:
     """Of a core: what was chosen and why, for JSON."""
     return {
         "selected": list(core.selected),
-        "topk": core.topk,
+        "topk": core.rules.topk,
+        "level": core.rules.level,
+        "level_over": core.rules.level_over,
         "pool": core.summary.height,
         "counts": {why: int(number) for why, number in core.summary.group_by("why").len().iter_rows()},
         "agreement": {

@@ -24,7 +24,6 @@ from tftctl.select.page_words import (
     count_of,
     evident,
     is_skill,
-    level_of,
     moment,
     number,
     percent,
@@ -96,7 +95,7 @@ def _tiles(findings: Findings) -> str:
     skill = is_skill(rolling)
     tiles = [
         (f"{document['pool']:,}", "features in the pool", ""),
-        (f"{len(evident(findings)):,}", f"with evidence at {100 * level_of(findings):g} %", ""),
+        (f"{len(evident(findings)):,}", f"with evidence at {100 * document['core']['level']:g} %", ""),
         (f"{len(document.get('selected') or []):,}", "selected", ""),
     ]
     if deflated:

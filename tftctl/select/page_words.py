@@ -46,14 +46,9 @@ def moment(when: str | int | None) -> str:
     return text[:16].replace("T", " ") if text[10:11] == "T" else text
 
 
-def level_of(findings: Findings) -> float:
-    """The chance of any false evidence over all cells together."""
-    return max((float(cell.facts["level"]) for cell in findings.evidence if "level" in cell.facts), default=LARGEST_P)
-
-
 def evident(findings: Findings) -> set[str]:
     """The features of the pool that have evidence, whether they were chosen or not."""
-    level = level_of(findings)
+    level = findings.document["core"]["level"]
     return {name for name, p in findings.core.select("feature", "p").iter_rows() if p is not None and p <= level}
 
 
@@ -72,22 +67,25 @@ def account(findings: Findings) -> list[str]:
 def _of_evidence(findings: Findings) -> Iterator[str]:
     document = findings.document
     pool, cells, found = int(document["pool"]), len(document["evidence"]), len(evident(findings))
-    level = f"{100 * level_of(findings):g} %"
+    level, together = document["core"]["level"], document["core"]["level_over"] == "together"
     where = f"{count_of(cells, 'cell')} ({count_of(len(document['targets']), 'target')}, " \
         f"{count_of(len(document['periods']), 'period')})"  # fmt: skip
+    at = f"at a level of {100 * level:g} % " + ("over " if together else "in each of " if cells > 1 else "in ") + where
     if not cells:
         yield f"None of the {count_of(pool, 'feature')} could be judged: no target has enough rows at any period."
     elif not found:
         yield (
-            f"None of the {count_of(pool, 'feature')} has evidence: at a level of {level} over {where}, "
+            f"None of the {count_of(pool, 'feature')} has evidence: {at}, "
             "no importance is beyond what luck reaches with features shifted in time."
         )
     else:
         yield (
             f"{found:,} of {count_of(pool, 'feature')} {'has' if found == 1 else 'have'} evidence: an importance for "
-            f"at least one target that features shifted in time do not reach by luck, at a level of {level} over "
-            f"{where}{' together' if cells > 1 else ''}."
+            f"at least one target that features shifted in time do not reach by luck, {at}"
+            f"{' together' if together and cells > 1 else ''}."
         )
+        if cells > 1 and not together:
+            yield f"By luck alone {level * cells:.1f} of these cells can be expected to let something in."
     yield _of_selected(findings)
 
 

@@ -196,9 +196,10 @@ def _allow(path: Path, chosen: Chosen, order: Order) -> Path | None:
         return None
     gained = (chosen.rolling or {}).get("deflated") or {}
     facts = {
-        "topk": chosen.core.topk,
+        "topk": chosen.core.rules.topk,
         "stage": order.stage,
-        "level": order.settings.level,
+        "level": chosen.core.rules.level,
+        "level_over": chosen.core.rules.level_over,
         "gates": chosen.origin.gates,
         "trials": gained.get("trials"),
         "deflated_gain_of_core": None if gained.get("gain") is None else f"{gained['gain']:.5f}",

@@ -114,7 +114,7 @@ def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, say: Say) -> C
     rules = core_rules(chosen, core, weights, names)
     found = aggregate(evidence, rules, gates)
     ledger_of(workspace).count("aggregate-core", core_key(evidence, rules, gates), {c.target: 1 for c in evidence})
-    return write_core(workspace, found, evidence, gates, {"stage": stage, "level": rules.level}, core, say)
+    return write_core(workspace, found, evidence, gates, stage, core, say)
 
 
 def core_rules(chosen: SelectionConfig, asked: CoreAsked, weights: dict[str, float], pool: Collection[str]) -> Rules:
@@ -129,7 +129,7 @@ def core_rules(chosen: SelectionConfig, asked: CoreAsked, weights: dict[str, flo
         tft_bonus=chosen.tft_bonus if asked.tft_bonus is None else asked.tft_bonus,
         level=chosen.level,
         keep_below=asked.keep_below,
-        each=chosen.evidence == "each",
+        together=chosen.evidence == "together",
     )
 
 
@@ -138,7 +138,7 @@ def write_core(
     core: Core,
     evidence: Sequence[Evidence],
     gates: GateScores | None,
-    facts: Mapping[str, Any],
+    stage: str,
     asked: CoreAsked,
     say: Say,
 ) -> CoreFiles:
@@ -148,16 +148,18 @@ def write_core(
 
     summary, place = within(workspace, asked.summary), within(workspace, asked.allowlist)
     origin = origin_of(evidence, gates)
-    write_summary(summary, core, {**origin.document(), **facts})
+    write_summary(summary, core, {**origin.document(), "stage": stage})
     if core.without_gate:
         say(f"{len(core.without_gate)} features of the evidence have no gate: the network was trained without them")
     if not core.selected:
         say(f"no feature passes the threshold: {workspace.shown(place)} stays as it was; --keep-below takes the best "
             "ones all the same")  # fmt: skip
-        return CoreFiles(core, facts["stage"], workspace.shown(summary), None)
-    more = {"topk": core.topk, **facts, "gates": origin.gates}
-    put_allowlist(place, core.selected, "tftctl select aggregate-core", origin, more)
-    return CoreFiles(core, facts["stage"], workspace.shown(summary), workspace.shown(place))
+        return CoreFiles(core, stage, workspace.shown(summary), None)
+    rules = core.rules
+    facts = {"topk": rules.topk, "stage": stage, "level": rules.level, "level_over": rules.level_over,
+             "gates": origin.gates}  # fmt: skip
+    put_allowlist(place, core.selected, "tftctl select aggregate-core", origin, facts)
+    return CoreFiles(core, stage, workspace.shown(summary), workspace.shown(place))
 
 
 def put_allowlist(path: Path, selected: Sequence[str], command: str, origin: Origin, facts: Mapping[str, Any]) -> None:

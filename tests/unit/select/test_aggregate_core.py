@@ -85,15 +85,15 @@ def test_a_feature_is_scored_where_it_has_values() -> None:
     assert row["trees_1d"] is None
 
 
-def test_evidence_must_hold_for_all_cells_together() -> None:
+def test_evidence_holds_in_a_cell_or_for_all_cells_together() -> None:
     p = 0.02  # below 0.05 in its cell, not for three
     rows = {"a": (3.0, SURE), "b": (2.0, p), "c": (1.0, UNSURE)}
     one = aggregate([evidence("target_x", "1h", rows)], Rules({}))
     assert one.selected == ("a", "b")
-    three = aggregate([evidence("target_x", period, rows) for period in ("1h", "4h", "1d")], Rules({}))
+    cells = [evidence("target_x", period, rows) for period in ("1h", "4h", "1d")]
+    assert aggregate(cells, Rules({})).selected == ("a", "b")
+    three = aggregate(cells, Rules({}, together=True))
     assert three.selected == ("a",)
-    each = aggregate([evidence("target_x", period, rows) for period in ("1h", "4h", "1d")], Rules({}, each=True))
-    assert each.selected == ("a", "b")
     why = dict(three.summary.select("feature", "why").iter_rows())
     assert why == {"a": "evidence", "b": "below the threshold", "c": "below the threshold"}
     assert three.summary.filter(pl.col("feature") == "b")["above"].item() == 3
@@ -180,5 +180,6 @@ def test_the_summary_is_csv_parquet_and_json(tmp_path: Path) -> None:
     document = json.loads(path.with_suffix(".json").read_text())
     assert document["selected"] == ["a"]
     assert document["counts"] == {"evidence": 1, "below the threshold": 1}
+    assert (document["level"], document["level_over"]) == (0.05, "each")
     assert document["snapshot"] == 7
     assert sorted(child.name for child in path.parent.iterdir()) == ["core.csv", "core.json", "core.parquet"]

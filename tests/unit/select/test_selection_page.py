@@ -270,7 +270,7 @@ def test_the_head_counts_evidence_rows_and_trials(findings: Findings) -> None:
     selected = len(findings.document["selected"])
     assert evident == selected + 1
     assert f"{evident} of 12 features have evidence" in said
-    assert "at a level of 5 % over 4 cells (2 targets, 2 periods) together" in said
+    assert "at a level of 5 % in each of 4 cells (2 targets, 2 periods). By luck alone 0.2 of these cells" in said
     assert f"{selected} features are selected." in said
     assert "4,000 of 12,000 test rows were read" in said
     assert "no label ends after 2025-01-04 23:00" in said
@@ -280,6 +280,12 @@ def test_the_head_counts_evidence_rows_and_trials(findings: Findings) -> None:
     assert "this fold is spent" in said
     assert "+1.23 points against all features and +1.45 points against random sets" in said
     assert "Kuncheva index of 0.78" in said
+
+
+def test_the_head_says_when_the_level_is_of_all_cells_together(findings: Findings) -> None:
+    core = {**findings.document["core"], "level_over": "together"}
+    said = " ".join(account(changed(findings, core=core)))
+    assert "at a level of 5 % over 4 cells (2 targets, 2 periods) together." in said and "By luck" not in said
 
 
 def test_a_search_that_drops_nothing_claims_no_gain(findings: Findings) -> None:
@@ -298,7 +304,7 @@ def test_nothing_beyond_the_probes_is_said_plainly() -> None:
     core = findings.core.with_columns(p=0.7, selected=False)
     nothing = replace(changed(findings, selected=[]), core=core)
     said = " ".join(account(nothing))
-    assert said.startswith("None of the 12 features has evidence: at a level of 5 % over 1 cell (1 target, 1 period)")
+    assert said.startswith("None of the 12 features has evidence: at a level of 5 % in 1 cell (1 target, 1 period)")
     assert "Nothing is selected." in said
     found = without_pictures(nothing)
     assert "no feature has evidence" in found.words["Selected features"]

@@ -74,8 +74,8 @@ class Rolling(Strict):
 class SelectionConfig(Strict):
     """The whole of `configs/selection.yaml`. Targets and periods that are null are those of the model configuration.
 
-    `level`: the chance that anything of a (target, period) without any information would count as evidence; of all of
-    them `together` (Bonferroni), or of `each`, where it grows with their number.
+    `level`: the chance that anything without information counts as evidence, in `each` (target, period), so that it
+    grows with their number; or in all of them `together` (Bonferroni).
     `cluster_correlation`: features of which all pairs correlate above it are also permuted together.
     """
 
@@ -87,7 +87,7 @@ class SelectionConfig(Strict):
     repeats: Positive = 5
     cluster_correlation: Annotated[float, Field(gt=0, le=1)] = 0.9
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    evidence: Literal["together", "each"] = "together"
+    evidence: Literal["each", "together"] = "each"
     topk: Positive = 128
     pinned: list[str] = []
     banned: list[str] = []
