@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_world import STEPS, document, fresh, market, once, said_of
+from training_world import STEPS, document, fresh, market, once, said_of, tftctl
 
 from tftctl.core.workspace import Workspace
 
@@ -20,7 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     def make(root: Path) -> None:
         shutil.copytree(market(tmp_path_factory).root, root, dirs_exist_ok=True)
         override = ("-o", "max_epochs=2", "-o", "batch_size=1000")
-        done = fresh(Workspace(root), "train", "--max-steps", str(STEPS), "--accelerator", "cpu", *override, "--json")
+        done = tftctl(Workspace(root), "train", "--max-steps", str(STEPS), "--accelerator", "cpu", *override, "--json")
         (root / "train.json").write_text(json.dumps({"result": document(done), "said": done.stderr}))
 
     return Workspace(once(tmp_path_factory, "trained", make))

@@ -12,7 +12,7 @@ from typing import Any
 import forked
 import pytest
 import torch
-from training_world import document, epochs_of, fresh, linked, quiet, untimed
+from training_world import document, epochs_of, linked, quiet, tftctl, untimed
 
 from tftctl.core.errors import ConfigError, DataError, TftctlError, UsageError
 from tftctl.core.progress import TrainingStatus
@@ -124,7 +124,7 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(whole: tuple[Workspac
     killed = last[0].parent.parent.name
     position = load_checkpoint(last[0]).content.progress
     assert 0 < position.global_step < 12
-    done = fresh(workspace, "resume", killed, "--accelerator", "cpu", "--json")
+    done = tftctl(workspace, "resume", killed, "--accelerator", "cpu", "--json")
     result = document(done)
     assert untimed(epochs_of(workspace, result["run"])) == untimed(epochs_of(workspace, run))
     assert f"resuming {killed} at epoch {position.epoch + 1} of 3, step {position.step}" in done.stderr

@@ -10,6 +10,13 @@ import typer
 from tftctl.cli.output import JsonFlag, Overrides, counted, emit_json, print_table, say, workspace_of
 from tftctl.cli.progress import progress_bar
 from tftctl.cli.select_options import (
+    ALLOWLIST,
+    CORE,
+    GATES,
+    REPORTS,
+    ROLLING,
+    STUDY,
+    TREES,
     AllowlistOut,
     Ban,
     Config,
@@ -58,7 +65,7 @@ def tree_perm(
     targets: Names = None,
     learner: Learner = None,
     preview: Annotated[int, typer.Option(min=0, help="Print so many features of each target and period.")] = 10,
-    out: Out = Path("reports/feature_evidence/tree_perm"),
+    out: Out = TREES,
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,
     leave_nested: LeaveNested = False,
@@ -105,7 +112,7 @@ def tft_gating(
     ],
     out: Annotated[
         Path, typer.Option(metavar="FILE.csv", help="In the workspace; two more files are written beside it.")
-    ] = Path("reports/feature_evidence/tft_gating.csv"),
+    ] = GATES,
     as_json: JsonFlag = False,
 ) -> None:
     """Gate weights of a trained network's variable selection, averaged over its training origins, on the CPU.
@@ -129,9 +136,7 @@ def tft_gating(
 @app.command("aggregate-core")
 def aggregate_core(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Option("--in", metavar="DIR", help="Evidence of tree-perm.")] = Path(
-        "reports/feature_evidence/tree_perm"
-    ),
+    source: Annotated[Path, typer.Option("--in", metavar="DIR", help="Evidence of tree-perm.")] = TREES,
     weights: Weights = None,
     stage: Stage = None,
     tft_file: TftFile = None,
@@ -140,10 +145,8 @@ def aggregate_core(
     pin: Pin = None,
     ban: Ban = None,
     keep_below: KeepBelow = False,
-    out_summary: Annotated[Path, typer.Option(metavar="FILE.csv", help="A row per feature.")] = Path(
-        "reports/feature_evidence/aggregated_core.csv"
-    ),
-    out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    out_summary: Annotated[Path, typer.Option(metavar="FILE.csv", help="A row per feature.")] = CORE,
+    out_allowlist: AllowlistOut = ALLOWLIST,
     selection: Selection = None,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
@@ -156,14 +159,12 @@ def aggregate_core(
     """
     from tftctl.cli.select_display import show_core
     from tftctl.select.aggregate_core import summary_document
-    from tftctl.start.select_jobs import CoreAsked, core_job
+    from tftctl.start.select_jobs import CoreAsked, CorePaths, core_job
     from tftctl.start.select_settings import Asked
 
-    asked = CoreAsked(
-        source, weights, stage, tft_file, tft_bonus, out_summary, out_allowlist, topk, tuple(pin or ()),
-        tuple(ban or ()), keep_below,
-    )  # fmt: skip
-    files = core_job(workspace_of(ctx), Asked(None, selection, overrides or ()), asked, say)
+    rules = CoreAsked(weights, stage, tft_bonus, topk, tuple(pin or ()), tuple(ban or ()), keep_below)
+    paths = CorePaths(source, tft_file, out_summary, out_allowlist)
+    files = core_job(workspace_of(ctx), Asked(None, selection, overrides or ()), rules, paths, say)
     if as_json:
         emit_json({**summary_document(files.core), "stage": files.stage, "evidence": files.summary,
                    "allowlist": files.allowlist})  # fmt: skip
@@ -174,9 +175,7 @@ def aggregate_core(
 @app.command("optimize-subset")
 def optimize_subset(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Option("--in", metavar="FILE.csv", help="A summary of aggregate-core.")] = Path(
-        "reports/feature_evidence/aggregated_core.csv"
-    ),
+    source: Annotated[Path, typer.Option("--in", metavar="FILE.csv", help="A summary of aggregate-core.")] = CORE,
     method: Annotated[
         Literal["tpe", "genetic", "elimination"] | None, typer.Option(help="How sets are proposed.  [default: tpe]")
     ] = None,
@@ -190,8 +189,8 @@ def optimize_subset(
     stage: Stage = None,
     targets: Names = None,
     periods: Names = None,
-    study: Study = Path("reports/feature_evidence/optimize_subset.sqlite3"),
-    out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    study: Study = STUDY,
+    out_allowlist: AllowlistOut = ALLOWLIST,
     jobs: Jobs = None,
     config: Config = None,
     selection: Selection = None,
@@ -237,7 +236,7 @@ def rolling_validate(
     keep_below: KeepBelow = False,
     targets: Names = None,
     periods: Names = None,
-    out: Folder = Path("reports/feature_evidence/rolling_validate"),
+    out: Folder = ROLLING,
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,
     config: Config = None,
@@ -295,8 +294,8 @@ def run_pipeline(
     learner: Learner = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Sets that the search tries, at most.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Time of the search, at most.")] = None,
-    out: Folder = Path("reports/feature_evidence"),
-    out_allowlist: AllowlistOut = Path("configs/selected_features.txt"),
+    out: Folder = REPORTS,
+    out_allowlist: AllowlistOut = ALLOWLIST,
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,
     config: Config = None,
@@ -319,14 +318,13 @@ def run_pipeline(
          "trees.learner": learner, "optimize.trials": trials, "optimize.minutes": minutes}
     )  # fmt: skip
     asked = Asked(config, selection, overrides or (), changes, _listed(targets), _listed(periods))
-    rules = CoreAsked(
-        weights=weights, stage=stage, tft_bonus=tft_bonus, allowlist=out_allowlist, topk=topk, pinned=tuple(pin or ()),
-        banned=tuple(ban or ()), keep_below=keep_below,
-    )  # fmt: skip
+    rules = CoreAsked(weights, stage, tft_bonus, topk, tuple(pin or ()), tuple(ban or ()), keep_below)
     if tft_bonus is not None and ckpt is None:
         raise UsageError("--tft-bonus says what gates add, and no network is named", "name one: --ckpt RUN")
     with progress_bar() as report:
-        done = pipeline_job(workspace_of(ctx), asked, rules, ckpt, out, jobs, say, report, skip_unfit=skip_unfit)
+        done = pipeline_job(
+            workspace_of(ctx), asked, rules, ckpt, out, out_allowlist, jobs, say, report, skip_unfit=skip_unfit
+        )
     if as_json:
         emit_json({**done.document, "evidence": done.folder, "cells": done.document["evidence"], "report": done.page})
     else:

@@ -121,6 +121,7 @@ def pipeline_job(
     rules: CoreAsked,
     ckpt: str | None,
     out: Path,
+    allowlist: Path,
     jobs: int | None,
     say: Say,
     report: Report = silent,
@@ -138,7 +139,7 @@ def pipeline_job(
         order = _order(workspace, settings, pool, rules, folder, jobs, skip_unfit=skip_unfit)
         order = _with_gates(workspace, order, ckpt, say, report)
         chosen = run(order, say, report)
-        place = within(workspace, rules.allowlist)
+        place = within(workspace, allowlist)
         written = _allow(place, chosen, order)
         if written is None:
             say(f"nothing is selected: {workspace.shown(place)} stays as it was")

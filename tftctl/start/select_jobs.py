@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tftctl.select.tft_gating import Gating
     from tftctl.select.tree_perm import TreeEvidence
 
-TREE_FOLDER = Path("reports/feature_evidence/tree_perm")
-
 
 def gating_job(workspace: Workspace, source: str, out: Path, say: Say, report: Report = silent) -> Gating:
     """`tftctl select tft-gating`."""
@@ -79,22 +77,28 @@ class CoreFiles:
 
 @dataclass(frozen=True, slots=True)
 class CoreAsked:
-    """Options of `aggregate-core`; None is what the configuration says."""
+    """How a core is asked for; None is what the configuration says."""
 
-    source: Path = TREE_FOLDER
     weights: Path | None = None
     stage: str | None = None
-    tft_file: Path | None = None
     tft_bonus: float | None = None
-    summary: Path = Path("reports/feature_evidence/aggregated_core.csv")
-    allowlist: Path = Path("configs/selected_features.txt")
     topk: int | None = None
     pinned: tuple[str, ...] = ()
     banned: tuple[str, ...] = ()
     keep_below: bool = False
 
 
-def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, say: Say) -> CoreFiles:
+@dataclass(frozen=True, slots=True)
+class CorePaths:
+    """What `aggregate-core` reads, evidence and gates, and what it writes."""
+
+    source: Path
+    tft_file: Path | None
+    summary: Path
+    allowlist: Path
+
+
+def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, paths: CorePaths, say: Say) -> CoreFiles:
     """`tftctl select aggregate-core`."""
     from tftctl.select.aggregate_core import aggregate, core_key
     from tftctl.select.gate_scores import read_gates
@@ -103,8 +107,8 @@ def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, say: Say) -> C
 
     chosen = load_settings(workspace, asked).selection
     weights, stage = stage_weights(workspace, core.weights, core.stage)
-    evidence = read_index(within(workspace, core.source))
-    gates = read_gates(within(workspace, core.tft_file)) if core.tft_file else None
+    evidence = read_index(within(workspace, paths.source))
+    gates = read_gates(within(workspace, paths.tft_file)) if paths.tft_file else None
     if gates is None and core.tft_bonus is not None:
         raise UsageError(
             "--tft-bonus says what gates add, and --tft-file names none",
@@ -114,7 +118,7 @@ def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, say: Say) -> C
     rules = core_rules(chosen, core, weights, names)
     found = aggregate(evidence, rules, gates)
     ledger_of(workspace).count("aggregate-core", core_key(evidence, rules, gates), {c.target: 1 for c in evidence})
-    return write_core(workspace, found, evidence, gates, stage, core, say)
+    return write_core(workspace, found, evidence, gates, stage, paths, say)
 
 
 def core_rules(chosen: SelectionConfig, asked: CoreAsked, weights: dict[str, float], pool: Collection[str]) -> Rules:
@@ -139,14 +143,14 @@ def write_core(
     evidence: Sequence[Evidence],
     gates: GateScores | None,
     stage: str,
-    asked: CoreAsked,
+    paths: CorePaths,
     say: Say,
 ) -> CoreFiles:
     """Summary and allowlist; where nothing is selected the allowlist stays as it is."""
     from tftctl.select.aggregate_core import write_summary
     from tftctl.select.origin import origin_of
 
-    summary, place = within(workspace, asked.summary), within(workspace, asked.allowlist)
+    summary, place = within(workspace, paths.summary), within(workspace, paths.allowlist)
     origin = origin_of(evidence, gates)
     write_summary(summary, core, {**origin.document(), "stage": stage})
     if core.without_gate:

@@ -80,7 +80,7 @@ def operations_of_a_commit(store: Store, copy: Path) -> list[str]:
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("for_good", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_operation_of_a_commit_may_fail(written: Store, tmp_path: Path, for_good: bool) -> None:
     names = operations_of_a_commit(written, tmp_path / "dry")
     assert {"open", "fsync", "rename", "replace", "mkdir", "unlink", "write", "create"} <= set(names)
