@@ -73,7 +73,7 @@ def newest(workspace: Workspace) -> str:
     return max(workspace.runs.glob("train-*"), key=lambda path: path.stat().st_mtime_ns).name
 
 
-@pytest.mark.parametrize(("epoch", "step"), [(0, 3), (1, 1), (2, 2)])
+@pytest.mark.parametrize(("epoch", "step"), [(0, 3), pytest.param(1, 1, marks=pytest.mark.slow), (2, 2)])
 def test_an_interrupted_training_goes_on_to_the_last_digit(whole: tuple[Workspace, str], epoch: int, step: int) -> None:
     """DESIGN 6: in the middle of an epoch, of each stage: every number of every epoch, weights, and best scores."""
     workspace, run = whole

@@ -186,13 +186,17 @@ def test_a_pipeline_killed_at_every_stage_ends_as_an_undisturbed_one(piped: Work
     assert lists[0] is not None and lists[1] is not None and lists[0].names == lists[1].names
 
 
-def test_a_finished_pipeline_only_reads_and_takes_gates_in(
-    piped: Workspace, trained: Workspace, tmp_path: Path
-) -> None:
-    """Run again it says the same, all of it fresh; with a network's gates only what they change is made again."""
-    workspace = prepare(tmp_path, piped.root)
+def finished(piped: Workspace, root: Path) -> Workspace:
+    """A copy of the undisturbed pipeline that may go on."""
+    workspace = prepare(root, piped.root)
     for folder in ("reports", "runs"):
-        shutil.copytree(piped.root / folder, tmp_path / folder)
+        shutil.copytree(piped.root / folder, root / folder)
+    return workspace
+
+
+def test_a_finished_pipeline_only_reads(piped: Workspace, tmp_path: Path) -> None:
+    """Run again it says the same, all of it fresh."""
+    workspace = finished(piped, tmp_path)
     done = tftctl(workspace, "select", "run-pipeline", KEEP)
     assert done.returncode == 0, done.stderr
     again = json.loads((tmp_path / EVIDENCE / "report.json").read_text())
@@ -208,6 +212,12 @@ def test_a_finished_pipeline_only_reads_and_takes_gates_in(
     assert {stage["name"]: stage["fresh"] for stage in again["stages"]} == {
         "tree-perm": True, "aggregate-core": False, "optimize-subset": False, "rolling-validate": True,
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_finished_pipeline_takes_gates_in(piped: Workspace, trained: Workspace, tmp_path: Path) -> None:
+    """With a network's gates only what they change is made again."""
+    workspace = finished(piped, tmp_path)
     checkpoint = next(trained.runs.glob("train-*/checkpoints/last.ckpt"))
     gated = select(workspace, "run-pipeline", KEEP, "--ckpt", str(checkpoint))
     assert [stage["name"] for stage in gated["stages"]] == [STAGES[0], "tft-gating", *STAGES[1:]]

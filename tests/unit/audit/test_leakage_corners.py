@@ -217,9 +217,9 @@ def test_a_kernel_that_refuses_odd_bars_is_not_accused(workspace: Workspace) -> 
 
 def test_a_cross_section_of_a_universe_beside_others(workspace: Workspace) -> None:
     """Symbols outside of it have bars at other instants, which its windows do not count."""
-    others = market(500, 9, symbol="ZZZ")
-    day = pl.col("timestamp") // 3_600_000 % 24 < 7
-    members = [market(500, seed, symbol=f"M{seed}").filter(day) for seed in (1, 2, 3)]
+    others = market(900, 9, symbol="ZZZ")
+    session = pl.col("timestamp") // 3_600_000 % 168 < 49
+    members = [market(900, seed, symbol=f"M{seed}").filter(session) for seed in (1, 2, 3)]
     store = built(
         workspace, [*members, others], universes={"stocks": ["M1", "M2", "M3"]},
         indicators=["log_return", {"name": "market_beta", "universe": "stocks", "period": 5}],
