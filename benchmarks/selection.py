@@ -136,7 +136,16 @@ def time_pipeline(arguments: argparse.Namespace) -> None:
             sys.exit(found["error"]["message"])
         print(f"run-pipeline: {seconds:.0f} s, peak {peak_mib(usage):.0f} MiB; {len(found['selected'])} of "
               f"{found['pool']} features; stages {[(s['name'], s['seconds']) for s in found['stages']]}")  # fmt: skip
-        print(json.dumps({key: found[key] for key in ("optimize", "rolling") if key in found}, indent=1)[:6000])
+        search, rolling = found["optimize"], found["rolling"]
+        print(
+            f"core {len(found['core']['selected'])}, search {search['trials']} trials ({search['stopped_by']}), skill "
+            f"{search['skill']:.4f} (core {search['pool_skill']:.4f}), nested gain {search['nested']['gain']}"
+        )
+        print(
+            f"walk-forward sets of {[len(fold['selected']) for fold in rolling['folds']]}, gains {rolling['gains']}, "
+            f"Jaccard {rolling['stability']['jaccard']}, Kuncheva {rolling['stability']['kuncheva']}"
+        )
+        print(f"selected: {', '.join(found['selected'])}")
         started = time.perf_counter()
         command(root, "select", "run-pipeline", "--targets", ",".join(SIX))
         print(f"again, everything fresh: {time.perf_counter() - started:.0f} s")
@@ -146,7 +155,7 @@ def compare(arguments: argparse.Namespace) -> None:
     """At 1h: the rank correlation of the aggregated evidence, sampled and unsampled; and the plain way's."""
     from scipy.stats import spearmanr
 
-    from tftctl.select.aggregate_core import Rules, aggregate
+    from tftctl.select.aggregate_core import Rules, aggregate, cell_scores
     from tftctl.select.tree_perm import judge
 
     with six_symbols(arguments.data) as root, opened(root, SIX, ["1h"]) as (pool, settings):
@@ -166,14 +175,13 @@ def compare(arguments: argparse.Namespace) -> None:
         print(f"1h, six targets: sampled {seconds[0]:.0f} s, unsampled {seconds[1]:.0f} s; rank correlation of the "
               f"period's scores {together:.3f}", flush=True)  # fmt: skip
         for sampled, whole in zip(*cells, strict=True):
-            both = [dict(cell.features.select("feature", "importance").iter_rows()) for cell in (sampled, whole)]
+            both = [cell_scores(cell) for cell in (sampled, whole)]
             alone = spearmanr(*([values[name] for name in names] for values in both)).statistic
             print(f"  {sampled.target}: {alone:.3f}", flush=True)
         plain_way(pool, settings, "target_realized_vol")
-        plain_way(pool, settings, "target_drawdown_prob")
 
 
-def plain_way(pool: Any, settings: Any, target: str, train_rows: int = 8000, test_rows: int = 4000) -> None:
+def plain_way(pool: Any, settings: Any, target: str, train_rows: int = 6000, test_rows: int = 3000) -> None:
     """300-tree forests and scikit-learn's permutation_importance with 10 repeats, on a sample of the same rows.
 
     Both get the newest fold, the same rows, one thread; ours the features alone beside its probes, as always.

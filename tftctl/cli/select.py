@@ -153,9 +153,9 @@ def aggregate_core(
 ) -> None:
     """One core set of features from the evidence of all targets and periods, and the allowlist that training reads.
 
-    Ranks of each target and period become scores (the best is 1), targets weigh as in the stage plan, the gates of a
-    trained network add a bonus. Only features with evidence are taken: above the threshold for some target at some
-    period (-o evidence=together: at `level` over all of them together).
+    Ranks of each target and period, by permutation and by gain, become scores (the best is 1), targets weigh as in the
+    stage plan, the gates of a trained network add a bonus. Only features with evidence are taken: above the threshold
+    for some target at some period (-o evidence=together: at `level` over all of them together).
     """
     from tftctl.cli.select_display import show_core
     from tftctl.select.aggregate_core import summary_document

@@ -66,8 +66,8 @@ class Core:
 def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | None = None) -> Core:
     """Rank all features of the evidence and choose.
 
-    A feature's score is the mean of its rank scores, targets by their weights and each target's periods alike, over
-    the cells where it has values; beside it `tft_bonus` times its gate score. It is evidence where its importance, or
+    A feature's score is the mean of its rank scores (`cell_scores`), targets by their weights and each target's periods
+    alike, over the cells where it has values; beside it `tft_bonus` times its gate score. It is evidence where its importance, or
     that of the cluster of which it is the best, passes the threshold at `level` in some cell; with `together` at
     `level` divided by the number of cells (Bonferroni). Raises UsageError for a topk larger than the pool, names that
     are not in it, and weights of 0 alone.
@@ -206,10 +206,16 @@ def means_any(text: str, pool: Collection[str]) -> bool:
 
 
 def cell_scores(cell: Evidence) -> dict[str, float]:
-    """Rank scores of one cell by importance; one below zero means as little as none."""
+    """Of one cell the mean of two rank scores: by permutation importance, and by the trees' gain.
+
+    A permutation importance below zero means as little as none. Among features of which none stands out it is chance
+    that ranks them; what trees use is steadier from sample to sample.
+    """
     table = cell.features
-    values = [max(value, 0.0) for value in table["importance"].to_list()]
-    return rank_scores(dict(zip(table["feature"].to_list(), values, strict=True)))
+    names, gain = table["feature"].to_list(), table["gain"].to_list()
+    worth = [max(value, 0.0) for value in table["importance"].to_list()]
+    both = [rank_scores(dict(zip(names, values, strict=True))) for values in (worth, gain)]
+    return {name: (both[0][name] + both[1][name]) / 2 for name in names}
 
 
 def _scores(cells: Sequence[Evidence], weights: Mapping[str, float]) -> dict[str, float]:

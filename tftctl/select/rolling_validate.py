@@ -30,7 +30,7 @@ from tftctl.select.tree_perm import cells_of, judge
 from tftctl.select.work import cell_revision, cell_seed, digest, pool_key, shares
 
 Array = npt.NDArray[np.float64]
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,13 +17,20 @@ from tftctl.select.ranking import rank_scores
 SURE, UNSURE = 0.0001, 0.4
 
 
-def evidence(target: str, period: str, rows: dict[str, tuple[float, float]], clusters: dict[str, Any] | None = None):
-    """Evidence by hand: feature -> (importance, p); clusters: feature -> (number, p of the cluster)."""
+def evidence(
+    target: str,
+    period: str,
+    rows: dict[str, tuple[float, float]],
+    clusters: dict[str, Any] | None = None,
+    gains: dict[str, float] | None = None,
+) -> Evidence:
+    """By hand: feature -> (importance, p); clusters: feature -> (number, p of the cluster); gains like importances."""
     table = []
     for name, (importance, p) in rows.items():
         number, cluster_p = (clusters or {}).get(name, (None, None))
         table.append({
-            "feature": name, "kind": "feature", "gain": 0.1, "importance": importance, "se": 0.1,
+            "feature": name, "kind": "feature", "gain": importance if gains is None else gains[name],
+            "importance": importance, "se": 0.1,
             "low": importance - 0.2, "high": importance + 0.2, "z": importance / 0.1, "p": p, "above": p < 0.05,
             "cluster": number, "cluster_importance": None if number is None else 1.0, "cluster_low": None,
             "cluster_high": None, "cluster_z": None, "cluster_p": cluster_p,
@@ -54,8 +61,16 @@ def test_one_value_is_the_best_and_equal_ones_say_nothing() -> None:
 
 
 def test_an_importance_below_zero_is_as_good_as_none() -> None:
-    cell = evidence("target_x", "1h", {"a": (0.3, SURE), "b": (0.0, 1.0), "c": (-0.5, 1.0)})
-    assert cell_scores(cell) == {"a": 1.0, "b": 0.25, "c": 0.25}
+    gains = {"a": 0.2, "b": 0.2, "c": 0.2}
+    cell = evidence("target_x", "1h", {"a": (0.3, SURE), "b": (0.0, 1.0), "c": (-0.5, 1.0)}, gains=gains)
+    assert cell_scores(cell) == {"a": 0.5, "b": 0.125, "c": 0.125}
+
+
+def test_permutation_and_gain_rank_alike() -> None:
+    """By hand: ranks by importance a, b, c; by gain c, a, b."""
+    gains = {"a": 0.3, "b": 0.1, "c": 0.6}
+    cell = evidence("target_x", "1h", {"a": (3, SURE), "b": (2, SURE), "c": (1, SURE)}, gains=gains)
+    assert cell_scores(cell) == {"a": 0.75, "b": 0.25, "c": 0.5}
 
 
 def test_targets_weigh_as_asked_and_their_periods_alike() -> None:
