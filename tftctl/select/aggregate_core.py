@@ -69,8 +69,8 @@ def aggregate(evidence: Sequence[Evidence], rules: Rules, gates: GateScores | No
     A feature's score is the mean of its rank scores (`cell_scores`), targets by their weights and each target's periods
     alike, over the cells where it has values; beside it `tft_bonus` times its gate score. It is evidence where its
     importance, or that of the cluster of which it is the best, passes the threshold at `level` in some cell; with
-    `together` at `level` divided by the number of cells (Bonferroni). Raises UsageError for a topk larger than the pool,
-    names that are not in it, and weights of 0 alone.
+    `together` at `level` divided by the number of cells (Bonferroni). Raises UsageError for a topk larger than the
+    pool, names that are not in it, and weights of 0 alone.
     """
     weighed = [cell for cell in evidence if rules.weights.get(cell.target, 1.0) > 0]
     if not weighed:
