@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,9 +34,10 @@ def with_catalogue(uncatalogued: Callable[[Store], bool], monkeypatch: pytest.Mo
     monkeypatch.setattr(Store, "refresh_catalog", uncatalogued)
 
 
-@pytest.fixture
-def filled(store: Store) -> Store:
-    """Two periods of random rows with deltas and tombstones, one column in one period only."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two periods of random rows with deltas and tombstones, one column in one period only; without a catalogue."""
+    store = Store(tmp_path_factory.mktemp("made") / "store")
     rng = np.random.default_rng(3)
     for period, count in (("1h", 2000), ("4h", 500)):
         rows = bars((f"S{i % 4}", MIDNIGHT + i, float(rng.normal())) for i in range(count)).sort("symbol", "timestamp")
@@ -48,6 +50,14 @@ def filled(store: Store) -> Store:
         change.commit()
     with store.read() as snapshot:
         assert {item.kind for item in snapshot.manifest.tables["bars"].segments} == {"base", "delta", "tombstone"}
+    return store
+
+
+@pytest.fixture
+def filled(made: Store, store: Store) -> Store:
+    """A copy with the catalogue."""
+    shutil.copytree(made.root, store.root)
+    assert store.refresh_catalog()
     return store
 
 
