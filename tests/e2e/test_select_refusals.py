@@ -143,6 +143,11 @@ def test_a_period_with_too_few_rows_says_how_many_and_is_left_out_by_name(mine: 
     lines = [line.split("\t") for line in text.splitlines()]
     assert lines[0][:4] == ["period", "target", "feature", "importance"]
     assert [line[:2] for line in lines[1:]] == [["4h", "target_binarytrend"]] * 2 + [["4h", "target_logreturn"]] * 2
+    done = tftctl(mine, "select", "run-pipeline", *longer, "--skip-unfit", "--keep-below")
+    left = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
+    assert done.returncode == 0 and sum("before the walk-forward block" in line for line in left) == 2, done.stderr
+    assert sum(line.startswith("left out: target_") for line in left) == 2
+    assert "tree-perm: 2 cells, " in done.stderr
 
 
 def test_a_target_of_one_class_is_refused(mine: Workspace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tftctl.core.config.selection import Folds
 from tftctl.core.errors import DataError
 from tftctl.core.periods import DAY_MS
+from tftctl.core.progress import Say
 from tftctl.core.times import iso
 from tftctl.data.splits import Fold, Instants, combinatorial_purged
 from tftctl.select.rows import Pool
@@ -53,6 +54,12 @@ class Unfit:
     period: str
     why: str
     hint: str
+
+
+def say_left_out(say: Say, whys: Iterable[str], of: str = "") -> None:
+    """A line for each cell that could not be judged."""
+    for why in whys:
+        say(f"left out{of}: {why}")
 
 
 def describe_cell(pool: Pool, target: str, period: str) -> Cell:

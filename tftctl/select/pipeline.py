@@ -32,6 +32,7 @@ from tftctl.select.aggregate_core import (
 )
 from tftctl.select.clusters import correlations
 from tftctl.select.evidence import read_facts, replace_json, summarise
+from tftctl.select.folds import say_left_out
 from tftctl.select.gate_scores import GateScores, read_gates
 from tftctl.select.ledger import Ledger
 from tftctl.select.nested_fold import nested_start
@@ -180,12 +181,10 @@ def _trees(order: Order, nested: int, course: Course, report: Report) -> TreeEvi
         order.pool.before(nested), order.targets, order.settings, order.places.trees, order.jobs, report,
         skip_unfit=order.skip_unfit,
     )  # fmt: skip
-    for unfit in found.unfit:
-        course.say(f"left out: {unfit.why}")
+    say_left_out(course.say, (unfit.why for unfit in found.unfit))
     count_evidence(order.ledger, found)
-    note = (
-        f"{len(found.cells)} cells, {found.fresh} of them there already" if found.fresh else f"{len(found.cells)} cells"
-    )
+    part = f", {found.fresh} of them there already" if 0 < found.fresh < len(found.cells) else ""
+    note = f"{len(found.cells)} cells{part}"
     course.done("tree-perm", started, fresh=found.fresh == len(found.cells), note=note)
     return found
 
@@ -229,6 +228,7 @@ def _search(
         order.pool, core.selected, order.rules.weights, order.settings, order.places.study, order.ledger, order.jobs,
         report, evidence_until=until,
     ).document()  # fmt: skip
+    say_left_out(course.say, (unfit["why"] for unfit in found["unfit"]), " of the search")
     note = f"{found['size']} of {found['pool']} features after {found['trials']} trials ({found['stopped_by']})"
     course.done("optimize-subset", started, note=note)
     return found
@@ -250,6 +250,7 @@ def _walk_forward(order: Order, course: Course, report: Report) -> dict[str, Any
         ).document()  # fmt: skip
         # as many as there are once this validation has been counted itself
         replace_json(path, {"key": key, "trials_before": order.ledger.trials(order.targets), "found": found})
+    say_left_out(course.say, (unfit["why"] for unfit in found["unfit"]))
     course.done("rolling-validate", started, fresh=fresh, note=f"{len(found['folds'])} test blocks")
     return found
 

@@ -45,6 +45,7 @@ def search_job(
 ) -> Searched:
     """`tftctl select optimize-subset`: of the features that a core summary has selected."""
     from tftctl.select.aggregate_core import read_pinned
+    from tftctl.select.folds import say_left_out
     from tftctl.select.ledger import ledger_of
     from tftctl.select.optimize_subset import optimize
     from tftctl.select.origin import read_origin
@@ -65,6 +66,7 @@ def search_job(
             pool, selected, weighed, settings.selection, within(workspace, study), ledger_of(workspace), jobs, report,
             evidence_until=origin.last_label_end,
         )  # fmt: skip
+        say_left_out(say, (unfit.why for unfit in found.unfit), " of the search")
         made = replace(origin, snapshot=pool.snapshot, data=pool.data, cut=pool.cut,
                        last_label_end=max(origin.last_label_end, pool.until), targets=tuple(settings.targets),
                        periods=tuple(pool.periods))  # fmt: skip
@@ -89,6 +91,7 @@ def validation_job(
 ) -> tuple[Validated, str]:
     """`tftctl select rolling-validate`."""
     from tftctl.select.evidence import replace_json
+    from tftctl.select.folds import say_left_out
     from tftctl.select.ledger import ledger_of
     from tftctl.select.rolling_validate import validate
 
@@ -101,6 +104,7 @@ def validation_job(
             pool, settings.targets, chosen, settings.selection, ledger_of(workspace), jobs, report,
             folder=folder, skip_unfit=skip_unfit,
         )  # fmt: skip
+        say_left_out(say, (unfit.why for unfit in found.unfit))
     replace_json(folder / "rolling_validate.json", found.document())
     return found, workspace.shown(folder / "rolling_validate.json")
 

@@ -48,6 +48,7 @@ def tree_job(
     leave_nested: bool = False,
 ) -> TreeEvidence:
     """`tftctl select tree-perm`; `leave_nested` reads nothing of the days that optimize-subset compares its set on."""
+    from tftctl.select.folds import say_left_out
     from tftctl.select.ledger import ledger_of
     from tftctl.select.nested_fold import nested_start
     from tftctl.select.tree_perm import count_evidence, judge
@@ -59,8 +60,7 @@ def tree_job(
         found = judge(
             pool, settings.targets, settings.selection, within(workspace, out), jobs, report, skip_unfit=skip_unfit
         )
-    for unfit in found.unfit:
-        say(f"left out: {unfit.why}")
+    say_left_out(say, (unfit.why for unfit in found.unfit))
     count_evidence(ledger_of(workspace), found)
     return found
 
