@@ -48,3 +48,16 @@ def small_search(method: str = "tpe", **changes: object) -> SelectionConfig:
         trees=Trees(trees=20, leaves=7, learning_rate=0.2, column_share=1.0),
         optimize=Search.model_validate(options | changes),
     )
+
+
+def poisoned(pool: Pool, until: int) -> Pool:
+    """Features of rows that come after, and labels that end after, are other numbers."""
+    rng = np.random.default_rng(99)
+    panel = pool.panel
+    features, labels = panel.features.copy(), panel.labels.copy()
+    late = panel.available_at > until
+    features[late] = 100 * rng.standard_normal((int(late.sum()), features.shape[1]))
+    after = panel.label_end > until
+    labels[after] = np.where(np.isnan(labels[after]), np.nan, rng.integers(0, 2, int(after.sum())))
+    assert late.any() and after.sum() > 2 * late.sum() // 2
+    return replace(pool, panel=replace(panel, features=features, labels=labels))

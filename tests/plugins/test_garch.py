@@ -153,7 +153,9 @@ def test_better_than_an_exponential_mean_on_the_index(name: str) -> None:
     assert qlike(forecast) < qlike(average) - 0.015
 
 
-@pytest.mark.parametrize("name", ["garch", "egarch", pytest.param("aparch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "aparch" else []) for name in NAMES]
+)
 def test_check_passes(name: str) -> None:
     params = RefitParams(fit_window=100, refit_every=130, min_fit=100)
     assert [str(finding) for finding in check_indicator(RECORDS[f"{name}_volatility"], params)] == []

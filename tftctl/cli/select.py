@@ -11,12 +11,6 @@ from tftctl.cli.output import JsonFlag, Overrides, counted, emit_json, print_tab
 from tftctl.cli.progress import progress_bar
 from tftctl.cli.select_options import (
     ALLOWLIST,
-    CORE,
-    GATES,
-    REPORTS,
-    ROLLING,
-    STUDY,
-    TREES,
     AllowlistOut,
     Ban,
     Config,
@@ -42,6 +36,7 @@ from tftctl.cli.select_options import (
     Weights,
 )
 from tftctl.core.errors import UsageError
+from tftctl.select.places import PLACES
 
 if TYPE_CHECKING:
     from tftctl.select.tft_gating import Gating
@@ -65,7 +60,7 @@ def tree_perm(
     targets: Names = None,
     learner: Learner = None,
     preview: Annotated[int, typer.Option(min=0, help="Print so many features of each target and period.")] = 10,
-    out: Out = TREES,
+    out: Out = PLACES.trees,
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,
     leave_nested: LeaveNested = False,
@@ -112,7 +107,7 @@ def tft_gating(
     ],
     out: Annotated[
         Path, typer.Option(metavar="FILE.csv", help="In the workspace; two more files are written beside it.")
-    ] = GATES,
+    ] = PLACES.gates,
     as_json: JsonFlag = False,
 ) -> None:
     """Gate weights of a trained network's variable selection, averaged over its training origins, on the CPU.
@@ -136,7 +131,7 @@ def tft_gating(
 @app.command("aggregate-core")
 def aggregate_core(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Option("--in", metavar="DIR", help="Evidence of tree-perm.")] = TREES,
+    source: Annotated[Path, typer.Option("--in", metavar="DIR", help="Evidence of tree-perm.")] = PLACES.trees,
     weights: Weights = None,
     stage: Stage = None,
     tft_file: TftFile = None,
@@ -145,7 +140,7 @@ def aggregate_core(
     pin: Pin = None,
     ban: Ban = None,
     keep_below: KeepBelow = False,
-    out_summary: Annotated[Path, typer.Option(metavar="FILE.csv", help="A row per feature.")] = CORE,
+    out_summary: Annotated[Path, typer.Option(metavar="FILE.csv", help="A row per feature.")] = PLACES.core,
     out_allowlist: AllowlistOut = ALLOWLIST,
     selection: Selection = None,
     overrides: Overrides = None,
@@ -175,7 +170,9 @@ def aggregate_core(
 @app.command("optimize-subset")
 def optimize_subset(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Option("--in", metavar="FILE.csv", help="A summary of aggregate-core.")] = CORE,
+    source: Annotated[
+        Path, typer.Option("--in", metavar="FILE.csv", help="A summary of aggregate-core.")
+    ] = PLACES.core,
     method: Annotated[
         Literal["tpe", "genetic", "elimination"] | None, typer.Option(help="How sets are proposed.  [default: tpe]")
     ] = None,
@@ -189,7 +186,7 @@ def optimize_subset(
     stage: Stage = None,
     targets: Names = None,
     periods: Names = None,
-    study: Study = STUDY,
+    study: Study = PLACES.study,
     out_allowlist: AllowlistOut = ALLOWLIST,
     jobs: Jobs = None,
     config: Config = None,
@@ -236,7 +233,7 @@ def rolling_validate(
     keep_below: KeepBelow = False,
     targets: Names = None,
     periods: Names = None,
-    out: Folder = ROLLING,
+    out: Folder = PLACES.rolling,
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,
     config: Config = None,
@@ -294,7 +291,7 @@ def run_pipeline(
     learner: Learner = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Sets that the search tries, at most.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Time of the search, at most.")] = None,
-    out: Folder = REPORTS,
+    out: Folder = PLACES.folder,
     out_allowlist: AllowlistOut = ALLOWLIST,
     jobs: Jobs = None,
     skip_unfit: SkipUnfit = False,

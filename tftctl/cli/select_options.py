@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-# in the workspace
-REPORTS = Path("reports/feature_evidence")
-TREES, GATES, CORE = REPORTS / "tree_perm", REPORTS / "tft_gating.csv", REPORTS / "aggregated_core.csv"
-STUDY, ROLLING = REPORTS / "optimize_subset.sqlite3", REPORTS / "rolling_validate"
-ALLOWLIST = Path("configs/selected_features.txt")
+from tftctl.data.allowlist import PLACE
+
+ALLOWLIST = Path(PLACE)
 
 Names = Annotated[str | None, typer.Option(metavar="A,B", help="Only these, separated by commas.")]
 Config = Annotated[Path | None, typer.Option(help="Another file than configs/model_config.yaml, which says the cuts.")]

@@ -38,6 +38,7 @@ from tftctl.select.ledger import Ledger
 from tftctl.select.nested_fold import nested_start
 from tftctl.select.optimize_subset import optimize
 from tftctl.select.origin import Origin, origin_of
+from tftctl.select.places import Places
 from tftctl.select.rolling_validate import fitting_cells, test_blocks, validate, validation_key
 from tftctl.select.rows import Pool
 from tftctl.select.tree_perm import TreeEvidence, count_evidence, judge
@@ -45,43 +46,6 @@ from tftctl.select.work import digest
 
 STATE = "pipeline.json"
 Strengths = dict[str, tuple[tuple[str, ...], npt.NDArray[np.float64]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Files of a pipeline in its folder."""
-
-    folder: Path
-
-    @property
-    def trees(self) -> Path:
-        """Evidence by target and period."""
-        return self.folder / "tree_perm"
-
-    @property
-    def gates(self) -> Path:
-        """Gate weights."""
-        return self.folder / "tft_gating.csv"
-
-    @property
-    def core(self) -> Path:
-        """The core set."""
-        return self.folder / "aggregated_core.csv"
-
-    @property
-    def study(self) -> Path:
-        """Every trial of the search."""
-        return self.folder / "optimize_subset.sqlite3"
-
-    @property
-    def rolling(self) -> Path:
-        """Evidence before each test block."""
-        return self.folder / "rolling_validate"
-
-    @property
-    def report(self) -> Path:
-        """The JSON report; the page lies beside it."""
-        return self.folder / "report.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

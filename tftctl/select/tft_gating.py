@@ -25,6 +25,7 @@ from tftctl.plugins import Registry
 from tftctl.select.gate_scores import ALL_SYMBOLS
 from tftctl.select.gates import PARTS, Gates, gate_weights
 from tftctl.select.labels_seen import LabelsSeen, labels_seen
+from tftctl.select.places import PLACES
 from tftctl.store import Snapshot, Store
 from tftctl.train.ancestor import load_ancestor
 from tftctl.train.checkpoint import CheckpointContent, LoadedCheckpoint
@@ -32,7 +33,6 @@ from tftctl.train.predict import load_predictor
 from tftctl.train.rundir import Run
 from tftctl.train.session import data_versions
 
-OUT = Path("reports/feature_evidence/tft_gating.csv")
 TOP = 10
 _KEY = ("variables", "period", "symbol")
 
@@ -225,7 +225,7 @@ def _meta(
 def _paths(workspace: Workspace, out: Path) -> tuple[Path, Path, Path]:
     """The CSV file, the positions and the JSON file beside it."""
     if out.suffix != ".csv":
-        raise UsageError(f"--out {out}: the evidence is a CSV file", f"like --out {OUT}")
+        raise UsageError(f"--out {out}: the evidence is a CSV file", f"like --out {PLACES.gates}")
     path = workspace.root / out
     return path, path.with_name(f"{path.stem}_positions.csv"), path.with_suffix(".json")
 

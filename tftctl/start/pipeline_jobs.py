@@ -13,7 +13,7 @@ from tftctl.core.errors import DataError
 from tftctl.core.progress import Report, Say, silent
 from tftctl.core.times import now_ms
 from tftctl.core.workspace import Workspace
-from tftctl.start.select_jobs import CoreAsked, core_rules, gating_job, put_allowlist
+from tftctl.start.select_jobs import CoreAsked, core_facts, core_rules, gating_job, put_allowlist
 from tftctl.start.select_settings import Asked, load_settings, opened_pool, stage_weights, within
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _order(
     skip_unfit: bool,
 ) -> Order:
     from tftctl.select.ledger import ledger_of
-    from tftctl.select.pipeline import Order, Places
+    from tftctl.select.pipeline import Order
+    from tftctl.select.places import Places
 
     weights, stage = stage_weights(workspace, rules.weights, rules.stage)
     return Order(
@@ -201,11 +202,7 @@ def _allow(path: Path, chosen: Chosen, order: Order) -> Path | None:
         return None
     gained = (chosen.rolling or {}).get("deflated") or {}
     facts = {
-        "topk": chosen.core.rules.topk,
-        "stage": order.stage,
-        "level": chosen.core.rules.level,
-        "level_over": chosen.core.rules.level_over,
-        "gates": chosen.origin.gates,
+        **core_facts(chosen.core, order.stage, chosen.origin),
         "trials": gained.get("trials"),
         "deflated_gain_of_core": None if gained.get("gain") is None else f"{gained['gain']:.5f}",
     }

@@ -12,6 +12,7 @@ from tftctl.core.progress import Report, Say, silent
 from tftctl.core.times import now_ms
 from tftctl.core.workspace import Workspace
 from tftctl.plugins import load_registry
+from tftctl.select.places import PLACES
 from tftctl.start.select_settings import Asked, facts_of, load_settings, opened_pool, stage_weights, within
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def core_job(workspace: Workspace, asked: Asked, core: CoreAsked, paths: CorePat
     if gates is None and core.tft_bonus is not None:
         raise UsageError(
             "--tft-bonus says what gates add, and --tft-file names none",
-            "name what tftctl select tft-gating has written: --tft-file reports/feature_evidence/tft_gating.csv",
+            f"name what tftctl select tft-gating has written: --tft-file {PLACES.gates}",
         )
     names = {name for cell in evidence for name in cell.features["feature"]}
     rules = core_rules(chosen, core, weights, names)
@@ -159,11 +160,21 @@ def write_core(
         say(f"no feature passes the threshold: {workspace.shown(place)} stays as it was; --keep-below takes the best "
             "ones all the same")  # fmt: skip
         return CoreFiles(core, stage, workspace.shown(summary), None)
-    rules = core.rules
-    facts = {"topk": rules.topk, "stage": stage, "level": rules.level, "level_over": rules.level_over,
-             "gates": origin.gates}  # fmt: skip
+    facts = core_facts(core, stage, origin)
     put_allowlist(place, core.selected, "tftctl select aggregate-core", origin, facts)
     return CoreFiles(core, stage, workspace.shown(summary), workspace.shown(place))
+
+
+def core_facts(core: Core, stage: str, origin: Origin) -> dict[str, Any]:
+    """What an allowlist's header says of the core that it was made from."""
+    rules = core.rules
+    return {
+        "topk": rules.topk,
+        "stage": stage,
+        "level": rules.level,
+        "level_over": rules.level_over,
+        "gates": origin.gates,
+    }
 
 
 def put_allowlist(path: Path, selected: Sequence[str], command: str, origin: Origin, facts: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from select_world import LEVEL, RISING, USEFUL, planted_pool
+from select_world import LEVEL, RISING, USEFUL, planted_pool, poisoned
 from training_world import DAY, HOUR
 
 from tftctl.core.config.selection import Folds, SelectionConfig, Trees
@@ -81,19 +81,6 @@ def test_the_threshold_is_at_least_the_largest_probe(pool: Pool) -> None:
         assert (features.filter(pl.col("z") <= found.facts["largest_probe_z"])["p"] == 1).all()
     strict, lax = (measured(pool, LEVEL, quick(level=level)).facts["threshold_z"] for level in (0.01, 0.2))
     assert strict > lax
-
-
-def poisoned(pool: Pool, until: int) -> Pool:
-    """Features of rows that come after, and labels that end after, are other numbers."""
-    rng = np.random.default_rng(99)
-    panel = pool.panel
-    features, labels = panel.features.copy(), panel.labels.copy()
-    late = panel.available_at > until
-    features[late] = 100 * rng.standard_normal((int(late.sum()), features.shape[1]))
-    after = panel.label_end > until
-    labels[after] = np.where(np.isnan(labels[after]), np.nan, rng.integers(0, 2, int(after.sum())))
-    assert late.any() and after.sum() > 2 * late.sum() // 2
-    return replace(pool, panel=replace(panel, features=features, labels=labels))
 
 
 def test_nothing_after_the_bound_is_read(pool: Pool) -> None:

@@ -22,6 +22,7 @@ from tftctl.select import optimize_subset, study
 from tftctl.select.ledger import Ledger
 from tftctl.select.optimize_subset import Optimized, nested_start, optimize, search_tasks
 from tftctl.select.rows import Pool
+from tftctl.select.search import METHODS
 
 NAMES = {f"f{place}" for place in USEFUL}
 
@@ -38,9 +39,9 @@ def timeless(found: Optimized, *without: str) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in ("seconds", "study", *without)}
 
 
-SLOW_TPE, SLOW_GENETIC, SLOW_ELIMINATION = (
-    pytest.param(name, marks=pytest.mark.slow) for name in ("tpe", "genetic", "elimination")
-)
+def every_method(*quick: str) -> list[Any]:
+    """All of them; those that are not named here in the slow tests."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def pool() -> Pool:
     return planted_pool()
 
 
-@pytest.mark.parametrize("method", [SLOW_TPE, SLOW_GENETIC, "elimination"])
+@pytest.mark.parametrize("method", every_method("elimination"))
 def test_the_planted_features_are_found(pool: Pool, tmp_path: Path, method: str) -> None:
     """All of them, and at most one that is noise, from a ranking that says nothing; unseen days agree."""
     features = [f"f{place}" for place in range(11, -1, -1)]
@@ -85,7 +86,7 @@ def test_the_document(pool: Pool, tmp_path: Path) -> None:
         assert row["best"] == max(other["objective"] for other in history[: row["trial"]])
 
 
-@pytest.mark.parametrize("method", ["tpe", SLOW_GENETIC, "elimination"])
+@pytest.mark.parametrize("method", every_method("tpe", "elimination"))
 @pytest.mark.parametrize("stop", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_a_killed_search_goes_on_as_if_undisturbed(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, stop: int
@@ -138,7 +139,7 @@ def test_minutes_already_spent_count(pool: Pool, tmp_path: Path) -> None:
     assert again.searched.trials == found.searched.trials[:3]
 
 
-@pytest.mark.parametrize("method", ["tpe", SLOW_GENETIC, SLOW_ELIMINATION])
+@pytest.mark.parametrize("method", every_method("tpe"))
 def test_threads_change_nothing(pool: Pool, tmp_path: Path, method: str) -> None:
     settings = small_search(method, trials=8)
     one, three = (run(pool, settings, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 3))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import norm
-from select_world import LEVEL, RISING, USEFUL, planted_pool
+from select_world import LEVEL, RISING, USEFUL, planted_pool, poisoned
 from training_world import DAY
 
 from tftctl.core.config.selection import Folds, Rolling, SelectionConfig, Trees
@@ -86,19 +86,11 @@ def test_blocks_are_the_last_days_and_rows_are_purged(pool: Pool, found: Validat
 
 def test_a_fold_selects_from_what_was_known_before_its_block(pool: Pool, found: Validated, tmp_path: Path) -> None:
     """Everything later is other data: the selections, and the scores of the blocks before, stay as they are."""
-    last = found.folds[-1].first
-    rng = np.random.default_rng(7)
-    panel = pool.panel
-    features, labels = panel.features.copy(), panel.labels.copy()
-    late = panel.available_at > last
-    features[late] = 50 * rng.standard_normal((int(late.sum()), features.shape[1]))
-    after = panel.label_end > last
-    labels[after] = np.where(np.isnan(labels[after]), np.nan, rng.integers(0, 2, int(after.sum())))
-    poisoned = run(replace(pool, panel=replace(panel, features=features, labels=labels)), tmp_path)
-    assert [fold.selected for fold in poisoned.folds] == [fold.selected for fold in found.folds]
-    for mine, clean in zip(poisoned.folds[:-1], found.folds[:-1], strict=True):
+    changed = run(poisoned(pool, found.folds[-1].first), tmp_path)
+    assert [fold.selected for fold in changed.folds] == [fold.selected for fold in found.folds]
+    for mine, clean in zip(changed.folds[:-1], found.folds[:-1], strict=True):
         assert scores_of(mine) == scores_of(clean)
-    assert poisoned.folds[-1].mine.skill < 0.1 < found.folds[-1].mine.skill
+    assert changed.folds[-1].mine.skill < 0.1 < found.folds[-1].mine.skill
 
 
 def scores_of(fold: FoldResult) -> list[float | None]:

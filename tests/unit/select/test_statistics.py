@@ -53,11 +53,11 @@ def test_the_greatest_of_independent_units_is_that_of_normal_numbers() -> None:
 
 def test_the_threshold_holds_its_level_on_units_without_information() -> None:
     passed = 0
-    for seed in range(100):
+    for seed in range(200):
         sums, rows = blocks(80, 120, 1000 + seed)
         probes, features = block_means(sums[:40], rows, seed, 1000), block_means(sums[40:], rows, seed, 1000)
         passed += bool((features.z > np.quantile(greatest(probes), 0.95)).any())
-    assert passed <= 12  # 5 are expected, 12 are the 99.9 % quantile of 100 times 5 %
+    assert passed <= 20  # 10 are expected, 20 are the 99.8 % quantile of 200 times 5 %
 
 
 def test_adjusted_p_counts_as_many_as_reach_it() -> None:
