@@ -14,10 +14,11 @@ from tftctl.core.periods import DAY_MS
 from tftctl.data.splits import Fold, combinatorial_purged, purged_kfold, walk_forward
 
 HOUR = 3_600_000
+Panel = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @st.composite
-def panels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def panels(draw: st.DrawFn) -> Panel:
     """t0, t1 and window_start of a few groups with gaps, labels of any length, rows in any order."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     t0, t1, start = [], [], []
@@ -38,6 +39,15 @@ def days_of(t0: np.ndarray) -> int:
     return int(np.unique((t0 - 1) // DAY_MS).size)
 
 
+@st.composite
+def divided(draw: st.DrawFn, least: int, most: int) -> tuple[Panel, int]:
+    """A panel and a number of blocks that it has days for: fewer days are refused (test_too_few_days_are_told)."""
+    panel = draw(panels())
+    days = days_of(panel[0])
+    assume(days >= least)
+    return panel, draw(st.integers(least, min(most, days)))
+
+
 def check(fold: Fold, t0: np.ndarray, t1: np.ndarray) -> None:
     """Every row is somewhere once; no training label overlaps a test label."""
     rows = np.concatenate([fold.train, fold.test, fold.left_out])
@@ -47,13 +57,10 @@ def check(fold: Fold, t0: np.ndarray, t1: np.ndarray) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(panels(), st.integers(2, 5), st.integers(0, 30))
-def test_two_sided_folds_do_not_overlap(
-    panel: tuple[np.ndarray, np.ndarray, np.ndarray], folds: int, embargo_hours: int
-) -> None:
+@given(divided(2, 5), st.integers(0, 30))
+def test_two_sided_folds_do_not_overlap(drawn: tuple[Panel, int], embargo_hours: int) -> None:
     """Neither labels nor the encoder windows of later training rows; the embargo is kept on both sides of a block."""
-    t0, t1, start = panel
-    assume(days_of(t0) >= folds)  # fewer are refused: test_too_few_days_are_told
+    (t0, t1, start), folds = drawn
     embargo = embargo_hours * HOUR
     tested = []
     for fold in purged_kfold(t0, t1, start, folds, embargo):
@@ -70,13 +77,10 @@ def test_two_sided_folds_do_not_overlap(
 
 
 @settings(max_examples=30, deadline=None)
-@given(panels(), st.integers(3, 5), st.integers(1, 2), st.integers(0, 30))
-def test_every_choice_of_blocks_is_a_fold(
-    panel: tuple[np.ndarray, np.ndarray, np.ndarray], blocks: int, tests: int, embargo_hours: int
-) -> None:
+@given(divided(3, 5), st.integers(1, 2), st.integers(0, 30))
+def test_every_choice_of_blocks_is_a_fold(drawn: tuple[Panel, int], tests: int, embargo_hours: int) -> None:
     """The number of combinations, and each row in as many tests as blocks that hold it are chosen."""
-    t0, t1, start = panel
-    assume(days_of(t0) >= blocks)
+    (t0, t1, start), blocks = drawn
     found = list(combinatorial_purged(t0, t1, start, blocks, tests, embargo_hours * HOUR))
     assert len(found) == {1: blocks, 2: blocks * (blocks - 1) // 2}[tests]
     assert len({fold.blocks for fold in found}) == len(found)
@@ -87,7 +91,7 @@ def test_every_choice_of_blocks_is_a_fold(
 @settings(max_examples=40, deadline=None)
 @given(panels(), st.integers(1, 3), st.integers(0, 30), st.one_of(st.none(), st.integers(1, 5)))
 def test_walk_forward_trains_before_and_tests_after(
-    panel: tuple[np.ndarray, np.ndarray, np.ndarray], folds: int, embargo_hours: int, train_days: int | None
+    panel: Panel, folds: int, embargo_hours: int, train_days: int | None
 ) -> None:
     """Blocks follow each other to the last day; training labels end before each, and may begin at most so long ago."""
     t0, t1, _ = panel

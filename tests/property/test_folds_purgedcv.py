@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from purgedcv import CombinatorialPurgedCV, PurgedKFold, WalkForwardSplit, apply_embargo, purge
-from test_folds import HOUR, panels
+from test_folds import HOUR, Panel, divided
 
 from tftctl.core.periods import DAY_MS
 from tftctl.data.splits import Fold, combinatorial_purged, purged_kfold, walk_forward
@@ -108,12 +108,10 @@ def test_walk_forward_folds_are_the_same(data: st.DataObject, folds: int, size: 
 
 
 @settings(max_examples=60, deadline=None)
-@given(panels(), st.integers(2, 5), st.integers(0, 30))
-def test_panels_with_gaps_in_any_order_are_purged_alike(
-    panel: tuple[np.ndarray, np.ndarray, np.ndarray], folds: int, embargo_hours: int
-) -> None:
+@given(divided(2, 5), st.integers(0, 30))
+def test_panels_with_gaps_in_any_order_are_purged_alike(drawn: tuple[Panel, int], embargo_hours: int) -> None:
     """Given the test rows; a label that ends between a block's beginning and its first row is purged by ours alone."""
-    t0, t1, _ = panel
+    (t0, t1, _), folds = drawn
     embargo = embargo_hours and embargo_hours * HOUR + MINUTE
     for fold in purged_kfold(t0, t1, t0, folds, embargo):
         if not fold.test.size:
